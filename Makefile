@@ -1,0 +1,52 @@
+# `make help` lists the verbs. Those that need the environment set it up themselves.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+OUT ?= runs/quickstart
+WORKERS ?= 2
+
+.PHONY: setup quickstart check format test slow bench mutants docs help
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## make .venv with everything, versions pinned by constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 or newer found; name one with: make setup PYTHON=/path/to/python" >&2; exit 2; }
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
+
+quickstart: $(INSTALLED) ## a real collection, a teacher, a student and the proof, under 15 minutes on two cores
+	$(BIN)/distilrank quickstart --out $(OUT)
+
+check: $(INSTALLED) ## format, lint, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## put the code into the form that `make check` wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(INSTALLED) ## the offline test suite; WORKERS=n sets the processes
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest --numprocesses $(WORKERS) --quiet
+
+slow: $(INSTALLED) ## the tests on real data and the long ones
+	$(BIN)/python -m pytest -m slow
+
+bench: $(INSTALLED) ## the measurements under benchmarks/, one after the other
+	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+mutants: $(INSTALLED) ## break the code on purpose, line by line; every break must fail a test
+	$(BIN)/python tools/mutants.py
+
+docs: $(INSTALLED) ## build the documentation into build/docs; broken links are errors
+	$(BIN)/mkdocs build --quiet --strict

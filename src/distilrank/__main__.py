@@ -1,0 +1,6 @@
+"""Makes ``python -m distilrank`` the same as ``distilrank``."""
+
+from distilrank.cli import main
+
+if __name__ == "__main__":
+    main()

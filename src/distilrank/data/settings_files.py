@@ -1,0 +1,171 @@
+"""Settings dataclasses from YAML or TOML files and from ``name=value`` on the command line.
+
+Keys are checked against the dataclass, values against its annotations; what does not fit is refused with the nearest
+known name. A nested dataclass (``training``) is a table of the file; on the command line its settings may be named
+with or without the prefix, ``training.seed=1`` or ``seed=1``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from distilrank.data.files import open_text
+from distilrank.errors import InputError, SettingsError, nearest
+
+S = TypeVar("S")
+
+
+def read_settings(
+    kind: type[S], path: str | Path | None = None, *, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> S:
+    """Build a settings dataclass: its defaults, then the file, then ``given``, then ``changes``.
+
+    Args:
+        kind: A frozen dataclass, possibly with dataclasses in it.
+        path: A ``.yaml``, ``.yml`` or ``.toml`` file. None: no file.
+        changes: ``name=value`` each; the value is read as YAML, so ``mapping=[2,4,6]`` is a list.
+        given: Dotted name -> value, None for "not given".
+
+    Raises:
+        SettingsError: A name is unknown, or a value of the wrong type or out of range.
+        InputError: The file cannot be read.
+    """
+    tree = {} if path is None else _read_tree(Path(path))
+    for name, value in (given or {}).items():
+        if value is not None:
+            _put(tree, kind, name, value, path)
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise SettingsError(f"--set wants name=value, not {change!r}")
+        _put(tree, kind, name.strip(), yaml.safe_load(text), None)
+    return _build(kind, tree, path, prefix="")
+
+
+def as_json(settings: Any) -> dict[str, Any]:
+    """Return a settings dataclass as JSON values."""
+    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(settings))))
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    with open_text(path) as file:
+        text = file.read()
+    try:
+        tree = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot be parsed ({' '.join(str(error).split())}); mend it", path=path) from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise InputError("holds no settings; write one 'name: value' per line", path=path)
+    return tree
+
+
+def _put(tree: dict[str, Any], kind: type, name: str, value: Any, path: str | Path | None) -> None:
+    """Set a dotted name; a bare name that only a nested dataclass has is found there."""
+    table, _, rest = name.partition(".")
+    nested = _nested(kind)
+    if rest and table in nested:
+        tree = tree.setdefault(table, {})
+        kind, name = nested[table], rest
+    elif name not in _names(kind):
+        for place, inner in nested.items():
+            if name in _names(inner):
+                tree = tree.setdefault(place, {})
+                break
+        else:
+            raise _unknown(name, [*_names(kind), *(n for inner in nested.values() for n in _names(inner))], path)
+    tree[name] = value
+
+
+def _build(kind: type[S], tree: Mapping[str, Any], path: str | Path | None, *, prefix: str) -> S:
+    hints, nested = get_type_hints(kind), _nested(kind)
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        if name not in hints:
+            raise _unknown(f"{prefix}{name}", [f"{prefix}{known}" for known in _names(kind)], path)
+        if name in nested:
+            if not isinstance(value, dict):
+                raise SettingsError(f"{prefix}{name} is {value!r} but must be a table of settings", path=path)
+            base = _default(kind, name)
+            inner = {**{f.name: getattr(base, f.name) for f in dataclasses.fields(base)}, **value}
+            values[name] = _build(nested[name], inner, path, prefix=f"{prefix}{name}.")
+        else:
+            values[name] = _fitting(value, hints[name], f"{prefix}{name}", path)
+    try:
+        return kind(**values)
+    except SettingsError as error:
+        if path is None or error.path is not None:
+            raise
+        raise SettingsError(str(error), path=path) from None
+
+
+def _fitting(value: Any, hint: Any, name: str, path: str | Path | None) -> Any:
+    """Return ``value`` as the annotation wants it: lists become tuples, whole numbers floats."""
+    for choice in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        matched, fitted = _matched(value, choice)
+        if matched:
+            return fitted
+    raise SettingsError(f"{name} is {value!r} but must be {_spoken(hint)}", path=path)
+
+
+def _matched(value: Any, hint: Any) -> tuple[bool, Any]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is type(None):
+        return value is None, None
+    if origin is Literal:
+        return value in arguments, value
+    if origin is tuple:
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            return False, None
+        fitted = [_matched(item, arguments[0]) for item in items]
+        return all(matched for matched, _ in fitted), tuple(item for _, item in fitted)
+    if hint is float and isinstance(value, str):  # YAML reads 1e-4 as a text, for want of a dot
+        try:
+            return True, float(value)
+        except ValueError:
+            return False, None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool), value
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool), value
+    return isinstance(value, hint), value
+
+
+def _spoken(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_spoken(choice) for choice in arguments)
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin is tuple:
+        return f"a list of {_spoken(arguments[0])}"
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(hint, str(hint))
+
+
+def _nested(kind: type) -> dict[str, type]:
+    return {name: hint for name, hint in get_type_hints(kind).items() if dataclasses.is_dataclass(hint)}  # type: ignore[misc]
+
+
+def _names(kind: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def _default(kind: type, name: str) -> Any:
+    field = next(field for field in dataclasses.fields(kind) if field.name == name)
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+
+
+def _unknown(name: str, known: Sequence[str], path: str | Path | None) -> SettingsError:
+    return SettingsError(f"setting {name!r} is unknown{nearest(name, known)}; there are {', '.join(known)}", path=path)

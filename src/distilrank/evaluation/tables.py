@@ -1,0 +1,115 @@
+"""An evaluation as tables for the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from distilrank.evaluation.classification import ClassificationEvaluation
+from distilrank.evaluation.evaluate import Evaluation
+from distilrank.evaluation.intervals import Interval
+
+
+def ranking_tables(evaluation: Evaluation) -> list[Table]:
+    """Return the systems' measures, the comparisons, and what was kept of the teacher."""
+    tables = [_measures_table(evaluation)]
+    if evaluation.comparisons:
+        tables.append(_comparisons_table(evaluation))
+    if evaluation.teacher is not None:
+        tables.append(_teacher_table(evaluation))
+    return tables
+
+
+def classification_tables(evaluation: ClassificationEvaluation) -> list[Table]:
+    """Return the systems' measures and what was kept of the teacher."""
+    table = _table(f"{evaluation.examples} examples; means with 95% bootstrap intervals")
+    table.add_column("")
+    for name in evaluation.measures:
+        table.add_column(name, justify="right")
+    for system, intervals in evaluation.intervals.items():
+        table.add_row(system, *(_number(intervals[name]) for name in evaluation.measures))
+    if not evaluation.share_kept:
+        return [table]
+    kept = _table(f"{evaluation.system}: share of {evaluation.teacher} kept")
+    kept.add_column("measure")
+    kept.add_column("share", justify="right")
+    for name, share in evaluation.share_kept.items():
+        kept.add_row(name, _share(share))
+    return [table, kept]
+
+
+def remarks(evaluation: Evaluation) -> list[str]:
+    """Return what a reader of the tables should know about queries that were left out or count as zero."""
+    notes = []
+    for name, measures in evaluation.measured.items():
+        if measures.without_results:
+            count, first = len(measures.without_results), measures.without_results[0]
+            notes.append(f"{name}: {count} judged queries without results count as 0 (the first is {first!r})")
+        if measures.without_judgements:
+            count, first = len(measures.without_judgements), measures.without_judgements[0]
+            notes.append(f"{name}: {count} queries without judgements were left out (the first is {first!r})")
+    return notes
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", header_style="bold")
+
+
+def _measures_table(evaluation: Evaluation) -> Table:
+    queries = len(evaluation.measured[evaluation.system].query_ids)
+    table = _table(f"{queries} judged queries; means with 95% bootstrap intervals")
+    table.add_column("")
+    for name in evaluation.measures:
+        table.add_column(name, justify="right")
+    for system, intervals in evaluation.intervals.items():
+        role = " (first stage)" if system == evaluation.first_stage else ""
+        role = role or (" (teacher)" if system == evaluation.teacher else "")
+        table.add_row(system + role, *(_number(intervals[name]) for name in evaluation.measures))
+    return table
+
+
+def _comparisons_table(evaluation: Evaluation) -> Table:
+    table = _table(f"{evaluation.system} against the others; p values with Holm's correction")
+    table.add_column("measure")
+    table.add_column("against")
+    table.add_column("difference", justify="right")
+    table.add_column("p (t-test)", justify="right")
+    table.add_column("p (randomisation)", justify="right")
+    table.add_column("win/tie/loss", justify="right")
+    for each in evaluation.comparisons:
+        table.add_row(
+            each.measure,
+            each.baseline,
+            _number(each.difference, sign="+"),
+            _p_value(each.t_test_holm),
+            _p_value(each.randomisation_holm),
+            f"{each.wins}/{each.ties}/{each.losses}",
+        )
+    return table
+
+
+def _teacher_table(evaluation: Evaluation) -> Table:
+    table = _table(f"{evaluation.system}: what it kept of {evaluation.teacher}")
+    table.add_column("")
+    table.add_column("mean", justify="right")
+    for name, share in evaluation.share_kept.items():
+        table.add_row(f"share of {name} kept", _share(share))
+    if evaluation.fidelity is not None:
+        agreement = evaluation.fidelity
+        table.add_row("Kendall's tau of the rankings", _number(agreement.interval(agreement.kendall_tau)))
+        table.add_row("rank-biased overlap", _number(agreement.interval(agreement.rank_biased_overlap)))
+    return table
+
+
+def _number(interval: Interval, *, sign: str = "") -> str:
+    # Square brackets would be read as rich's markup.
+    return f"{interval.mean:{sign}.4f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
+
+
+def _share(share: Interval | None) -> str:
+    if share is None:
+        return "the teacher has 0"
+    return f"{share.mean:.1%} ({share.low:.1%} to {share.high:.1%})"
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

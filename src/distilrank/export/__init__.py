@@ -1,0 +1,1 @@
+"""From torch to the formats that other runtimes load."""

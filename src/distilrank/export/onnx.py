@@ -1,0 +1,196 @@
+"""A ranker or classifier as ``onnx/model.onnx``: one file with the names and shapes other runtimes expect.
+
+Inputs ``input_ids``, ``attention_mask`` and, where the network reads them, ``token_type_ids``, all int64 of
+shape [batch, sequence] with both dynamic; output ``logits``, float32 of shape [batch, labels].
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from distilrank.data.files import atomic_write_bytes
+from distilrank.data.tokens import PairTokenizer, TokenArrays
+from distilrank.errors import MissingExtraError, ModelError
+from distilrank.models.answers import Batch, answer, takes_token_types
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+"""What the exporter writes natively; every runtime of section 4.6 of the conventions reads 14 to 20."""
+
+PARITY = 1e-4
+"""Largest allowed difference between a logit of torch and of ONNX."""
+
+PARITY_SHAPES = ((1, 3), (1, 129), (2, 8), (3, 17), (7, 33))
+"""Batch and length of the inputs compared: batch 1, odd lengths, and none that the export traced."""
+
+
+def export_onnx(model: PreTrainedModel, tokenizer: PairTokenizer, folder: str | Path) -> Path:
+    """Write ``onnx/model.onnx`` with the weights inside, after comparing it with torch.
+
+    Args:
+        model: A sequence classifier or ranker; it is only read.
+        tokenizer: Its tokeniser, for the limit on tokens.
+        folder: The model folder; an older export in it is replaced only by one that passes.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+        ModelError: The graph differs from torch by more than ``PARITY`` or answers the same to everything.
+    """
+    for library in ("onnx", "onnxscript", "onnxruntime"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError(library, extra="export", purpose="to export to ONNX")
+    # A copy: moving to the CPU and switching to evaluation mode must not be seen outside.
+    model = copy.deepcopy(model).cpu().float().eval()
+    graph = _traced(model).SerializeToString()
+    check_parity(model, graph, max_tokens=tokenizer.max_tokens)
+    path = Path(folder) / "onnx" / "model.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_bytes(path, graph)
+    return path
+
+
+def check_parity(model: PreTrainedModel, graph: bytes, *, max_tokens: int) -> float:
+    """Compare an ONNX graph with the network it came from.
+
+    Args:
+        model: The network, on the CPU, in evaluation mode.
+        graph: The serialised graph.
+        max_tokens: Inputs are no longer than this.
+
+    Returns:
+        The largest difference between two logits.
+
+    Raises:
+        ModelError: It is more than ``PARITY``, or the graph answers the same to every input.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_inputs()]
+    differences, answers = [], []
+    for seed, (batch, length) in enumerate(PARITY_SHAPES):
+        arrays = _random_arrays(model, batch, min(length, max_tokens), seed=seed)
+        (exported,) = session.run(["logits"], {name: _named(arrays)[name] for name in names})
+        with torch.inference_mode():
+            expected = answer(model, Batch.from_arrays(arrays)).logits.numpy()
+        differences.append(np.abs(exported - expected).max())
+        answers.append(exported)
+    difference = float(np.max(differences))
+    # Written so that a difference that is no number fails too.
+    if not difference <= PARITY:
+        raise ModelError(
+            f"the ONNX graph differs from torch by {difference:.2g} in a logit, more than {PARITY:g}, "
+            "and was not written; export with another version of torch"
+        )
+    if np.ptp(np.concatenate(answers), axis=0).max() == 0.0:
+        raise ModelError("the model gives every input the same logits, so it ranks nothing; train it before exporting")
+    return difference
+
+
+class _Network(nn.Module):
+    """The network behind the three inputs, with nothing but logits coming out."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        output = self.model(input_ids=input_ids, attention_mask=attention_mask, **segments, return_dict=True)
+        return output.logits  # type: ignore[no-any-return]
+
+
+def _traced(model: PreTrainedModel) -> onnx.ModelProto:
+    """Export with torch's exporter.
+
+    Inputs go by name: by position, two in the wrong order give a valid but wrong graph.
+    """
+    arrays = _random_arrays(model, 2, 6, seed=0)
+    inputs = {name: torch.from_numpy(array) for name, array in _named(arrays).items()}
+    if not takes_token_types(model):
+        del inputs["token_type_ids"]
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            _Network(model),
+            kwargs=inputs,
+            input_names=list(inputs),
+            output_names=["logits"],
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=dict.fromkeys(inputs, sizes),
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError(f"{type(model).__name__} could not be exported to ONNX")
+    return _cleaned(program.model_proto)
+
+
+def _cleaned(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what no runtime needs: stack traces with this machine's paths, and shapes that break quantisation.
+
+    ``onnxruntime.quantization`` fails on the shapes torch's exporter notes for values inside the graph, and
+    infers them itself when they are absent.
+    """
+    del graph.graph.value_info[:]
+    for function in graph.functions:
+        del function.value_info[:]
+    for node in [*graph.graph.node, *(node for function in graph.functions for node in function.node)]:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del graph.graph.metadata_props[:]
+    return graph
+
+
+def _random_arrays(model: PreTrainedModel, batch: int, length: int, *, seed: int) -> TokenArrays:
+    """Return pairs of random tokens, the rows of different lengths and padded."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, int(model.config.vocab_size), (batch, length))
+    ends = np.maximum(2, length - np.arange(batch))[:, None]
+    positions = np.arange(length)[None, :]
+    mask = (positions < ends).astype(np.int64)
+    # A network that knows a single segment (RoBERTa) would index past its embedding.
+    segments = int(getattr(model.config, "type_vocab_size", 0)) > 1
+    types = ((positions >= ends // 2) & (positions < ends)).astype(np.int64) * segments
+    return TokenArrays(np.where(mask, ids, int(model.config.pad_token_id or 0)), mask, types)
+
+
+def _named(arrays: TokenArrays) -> dict[str, Any]:
+    """Return the arrays under the names of the graph's inputs."""
+    return {
+        "input_ids": arrays.input_ids,
+        "attention_mask": arrays.attention_mask,
+        "token_type_ids": arrays.token_type_ids,
+    }
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Hide the exporter's notes about itself; what it writes is compared with torch anyway."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,34 @@
+"""Tensors in, scalar out: the terms that procedures add up; knows no model and no data.
+
+Every function averages over an example's valid cells first and then over examples, so that padding,
+batching, accumulation and the number of processes have no effect on it. Student comes first and teacher
+second; the teacher is detached inside. Halves (bf16, fp16) are computed in fp32, fp32 and fp64 as they come.
+The ``as_published_*`` functions keep the normalisation of the authors' code instead, for comparison.
+"""
+
+from __future__ import annotations
+
+from distilrank.losses.attention import as_published_attention_loss, attention_loss
+from distilrank.losses.hard import hard_cross_entropy, multi_label_cross_entropy, regression_mse
+from distilrank.losses.hidden_states import as_published_hidden_state_loss, hidden_state_loss
+from distilrank.losses.listwise import graded_listwise, info_nce
+from distilrank.losses.pointwise import binary_cross_entropy
+from distilrank.losses.soft import as_published_soft_cross_entropy, soft_cross_entropy
+from distilrank.losses.two_class import class_logits, two_class_logits
+
+__all__ = [
+    "as_published_attention_loss",
+    "as_published_hidden_state_loss",
+    "as_published_soft_cross_entropy",
+    "attention_loss",
+    "binary_cross_entropy",
+    "class_logits",
+    "graded_listwise",
+    "hard_cross_entropy",
+    "hidden_state_loss",
+    "info_nce",
+    "multi_label_cross_entropy",
+    "regression_mse",
+    "soft_cross_entropy",
+    "two_class_logits",
+]

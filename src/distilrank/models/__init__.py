@@ -1,0 +1,1 @@
+"""Networks and what they answer: logits, hidden states, attention scores. Tensors start here."""

@@ -1,0 +1,228 @@
+"""Simplified TinyBERT: one-step task distillation with the hard label, for document ranking.
+
+Chen, He, Hui, Sun, Sun: "Simplified TinyBERT: Knowledge Distillation for Document Retrieval", ECIR 2021,
+https://arxiv.org/abs/2009.07531. TinyBERT's two task stages become one, and the hard label joins in:
+
+    L = sum_{m=0..M} MSE(H_S^m W, H_T^g(m)) + sum_{m=1..M} MSE(A_S^m, A_T^g(m)) + soft + hard
+
+1. the student starts from a general student (or layers of the teacher); the teacher is fine-tuned and frozen;
+2. triples (query, positive, negative) are sampled; documents are cut into passages and the positives' passages
+   filtered by the teacher (``data.triples``, ``data.document_triples``);
+3. every pair goes through both networks; embeddings (m = 0), hidden states, attention scores before the softmax,
+   soft cross entropy at temperature 1 and cross entropy with the label are added with weight 1 and minimised;
+4. at inference a document's score is the best of its passages' (``evaluation.aggregate``, MaxP).
+
+The paper's body could not be consulted; stages and constants follow the authors' published code. Departures: each
+term averages an example's valid cells, then examples, so that padding and batching do not matter (the code averages
+over padding too); the soft term sums over classes and carries T^2; projections as the TinyBERT paper writes them;
+AdamW with bias correction; the teacher is in evaluation mode (the code left its dropout on); the last short batch is
+trained on. ``as_published`` brings back the code's normalisation. See docs/decisions/0005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from distilrank.data.tokens import PairTokenizer
+from distilrank.errors import InputError, SettingsError
+from distilrank.losses import (
+    as_published_attention_loss,
+    as_published_hidden_state_loss,
+    as_published_soft_cross_entropy,
+    attention_loss,
+    class_logits,
+    hard_cross_entropy,
+    hidden_state_loss,
+    soft_cross_entropy,
+)
+from distilrank.models.answers import Answers, answer
+from distilrank.models.frozen import frozen
+from distilrank.models.mapping import layer_mapping
+from distilrank.models.matching import require_same_heads, require_same_labels, require_same_tokens
+from distilrank.models.projections import Projections
+from distilrank.models.relu_head import use_relu_head
+from distilrank.records import Example
+from distilrank.training.examples import LabelledBatch, split_examples
+from distilrank.training.loop import TrainingResult, train
+from distilrank.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimplifiedTinyBertSettings:
+    """The published constants (``distill.sh`` and the defaults of the authors' code) unless changed.
+
+    Attributes:
+        mapping: Teacher layer for each student layer: "uniform" (g(m) = m N / M), "top", "bottom" or a list.
+        embedding: Weight of the embedding term (1 in the code, as all the others); 0 leaves a term out.
+        hidden: Weight of the hidden-state term.
+        attention: Weight of the attention term.
+        soft: Weight of the soft cross entropy.
+        hard: Weight of the cross entropy with the label.
+        temperature: Of the soft term.
+        max_tokens: Longest pair (256 in the code).
+        batch_tokens: Most tokens run at once, padding included; changes no result.
+        as_published: The code's normalisation: everything padded to ``max_tokens``, means over all cells of a
+            batch, scores up to -100 zeroed, class mean, one shared projection with a bias, a ReLU before the
+            student's classifier. For comparison with the published system; ours is the default.
+        training: Batch of 64 pairs, 5e-5, 2 epochs, 10% warm-up, weight decay 0.01, seed 42.
+    """
+
+    mapping: str | tuple[int, ...] = "uniform"
+    embedding: float = 1.0
+    hidden: float = 1.0
+    attention: float = 1.0
+    soft: float = 1.0
+    hard: float = 1.0
+    temperature: float = 1.0
+    max_tokens: int = 256
+    batch_tokens: int = 4096
+    as_published: bool = False
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=2, batch_size=64))
+
+    def __post_init__(self) -> None:
+        """Refuse weights that make no sense."""
+        weights = {name: getattr(self, name) for name in ("embedding", "hidden", "attention", "soft", "hard")}
+        for name, weight in weights.items():
+            if weight < 0:
+                raise SettingsError(f"{name} is {weight} but a term's weight must not be negative")
+        if not any(weights.values()):
+            raise SettingsError("every term has weight 0, so there is nothing to minimise")
+
+
+def distil(
+    student: PreTrainedModel,
+    teacher: PreTrainedModel,
+    tokenizer: PairTokenizer,
+    examples: Sequence[Example],
+    *,
+    teacher_tokenizer: PairTokenizer | None = None,
+    settings: SimplifiedTinyBertSettings,
+    folder: Path,
+    command: Mapping[str, object],
+    evaluate: Callable[[], Mapping[str, float]] | None = None,
+) -> TrainingResult:
+    """Train the student in place; the teacher is only read.
+
+    Args:
+        student: A classifier, or a ranker with one logit.
+        teacher: Fine-tuned, with as many logits as the student.
+        tokenizer: The student's.
+        examples: Labelled texts or (query, passage) pairs, such as ``data.triples.SampledPairs``.
+        teacher_tokenizer: The teacher's, to check that it gives the same ids. None: known to be the same.
+        settings: How.
+        folder: The run folder, resumed when it holds a part of the same run.
+        command: What identifies the run besides the settings: teacher, data and their hashes.
+        evaluate: Measures of the student as it is, higher is better; the first one decides which step is best.
+
+    Raises:
+        ModelError: The two networks do not match: token ids, labels or (for the attention term) head counts.
+        SettingsError: The layer mapping does not fit the two networks.
+    """
+    require_same_labels(student, teacher)
+    if teacher_tokenizer is not None:
+        require_same_tokens(tokenizer, teacher_tokenizer)
+    if settings.attention:
+        require_same_heads(student, teacher)
+    if settings.as_published:
+        use_relu_head(student)
+    mapping = layer_mapping(
+        settings.mapping,
+        student_layers=student.config.num_hidden_layers,
+        teacher_layers=teacher.config.num_hidden_layers,
+    )
+    projections = Projections(
+        student_width=student.config.hidden_size,
+        teacher_width=teacher.config.hidden_size,
+        as_published=settings.as_published,
+        seed=settings.training.seed,
+    )
+    limited = tokenizer.with_max_tokens(settings.max_tokens)
+    with frozen(teacher):
+        return train(
+            model=student,
+            projections=projections,
+            examples=examples,
+            split=lambda step: split_examples(
+                step,
+                tokenizer=limited,
+                batch_tokens=settings.batch_tokens,
+                device=student.device,
+                length=settings.max_tokens if settings.as_published else None,
+            ),
+            loss_terms=lambda batch: _both(student, teacher.to(student.device), batch, projections, mapping, settings),
+            settings=settings.training,
+            folder=folder,
+            command=command,
+            evaluate=evaluate,
+            stage="simplified-tinybert",
+        )
+
+
+def _both(
+    student: PreTrainedModel,
+    teacher: PreTrainedModel,
+    batch: LabelledBatch,
+    projections: Projections,
+    mapping: tuple[int, ...],
+    settings: SimplifiedTinyBertSettings,
+) -> dict[str, Tensor]:
+    """Run both networks, keeping only what the terms need."""
+    states = bool(settings.embedding or settings.hidden)
+    student_layers = range(1, len(mapping) + 1) if settings.attention else ()
+    teacher_layers = mapping if settings.attention else ()
+    with torch.no_grad():
+        wanted = answer(teacher, batch.batch, hidden_states=states, attention_layers=teacher_layers)
+    given = answer(student, batch.batch, hidden_states=states, attention_layers=student_layers)
+    return loss_terms(given, wanted, batch, projections, mapping, settings)
+
+
+def loss_terms(
+    student: Answers,
+    teacher: Answers,
+    batch: LabelledBatch,
+    projections: Projections,
+    mapping: tuple[int, ...],
+    settings: SimplifiedTinyBertSettings,
+) -> dict[str, Tensor]:
+    """Compute the terms of L, weighted; their sum is what is minimised.
+
+    Args:
+        student: With M + 1 hidden states and M attention scores.
+        teacher: With N + 1 hidden states and the attention scores of the mapped layers, in that order.
+        batch: Mask and labels.
+        projections: From the student's width to the teacher's.
+        mapping: g(1), ..., g(M).
+        settings: Weights, temperature and normalisation.
+    """
+    mask = batch.batch.attention_mask
+    published = settings.as_published
+    scores_loss = as_published_attention_loss if published else attention_loss
+    soft_loss = as_published_soft_cross_entropy if published else soft_cross_entropy
+
+    def hidden_loss(ours: Tensor, theirs: Tensor) -> Tensor:
+        return as_published_hidden_state_loss(ours, theirs) if published else hidden_state_loss(ours, theirs, mask)
+
+    terms: dict[str, Tensor] = {}
+    if settings.embedding or settings.hidden:
+        embedding, *layers = projections(student.hidden_states)
+        wanted = [teacher.hidden_states[layer] for layer in mapping]
+        terms["embedding"] = hidden_loss(embedding, teacher.hidden_states[0])
+        terms["hidden"] = torch.stack([hidden_loss(s, t) for s, t in zip(layers, wanted, strict=True)]).sum()
+    if settings.attention:
+        scores = zip(student.attention_scores, teacher.attention_scores, strict=True)
+        terms["attention"] = torch.stack([scores_loss(s, t, mask) for s, t in scores]).sum()
+    if settings.soft:
+        student_classes, teacher_classes = class_logits(student.logits), class_logits(teacher.logits)
+        terms["soft"] = soft_loss(student_classes, teacher_classes, temperature=settings.temperature)
+    if settings.hard:
+        if batch.labels is None:
+            raise InputError("an example has no label; give labels or leave the hard term out with hard: 0")
+        terms["hard"] = hard_cross_entropy(class_logits(student.logits), batch.labels)
+    weights = {name: getattr(settings, name) for name in terms}
+    return {name: weights[name] * term for name, term in terms.items() if weights[name]}

@@ -1,0 +1,1 @@
+"""Ranking without torch: onnxruntime, tokenizers and numpy."""

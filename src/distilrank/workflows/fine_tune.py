@@ -1,0 +1,142 @@
+"""From a checkpoint and prepared data to a fine-tuned ranker or classifier in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from transformers import PreTrainedModel
+
+from distilrank.data.lines import BadLines
+from distilrank.data.settings_files import as_json
+from distilrank.data.tokens import PairTokenizer
+from distilrank.models.load import ProblemType, load_model
+from distilrank.models.scorer import TorchScorer
+from distilrank.procedures.fine_tune import FineTuneSettings, fine_tune_classifier, fine_tune_ranker
+from distilrank.workflows.ancestry import known_ancestry
+from distilrank.workflows.finish import RUN, Trained, finish
+from distilrank.workflows.model_card import ModelCard
+from distilrank.workflows.training_data import DevSettings, LabelledData, RankingData
+
+PROBLEM_TYPES: dict[str, ProblemType] = {
+    "classes": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+def fine_tune_on_groups(
+    model: PreTrainedModel,
+    tokenizer: PairTokenizer,
+    *,
+    started_from: str,
+    data: Path,
+    out: Path,
+    settings: FineTuneSettings,
+    dev: DevSettings,
+    groups: Path | None = None,
+    command: str = "",
+    bad: BadLines | None = None,
+) -> Trained:
+    """Fine-tune a one-logit ranker on groups and save it.
+
+    Args:
+        model: Trained in place.
+        tokenizer: Its tokeniser.
+        started_from: Where the weights come from, for the card and for refusing to resume another run.
+        data: A folder that ``prepare`` made, or a JSONL file of groups.
+        out: Folder of the ranker; the run's journal and checkpoints go to ``out/run``.
+        settings: How to train.
+        dev: How to judge it on the way, when the folder has a dev split.
+        groups: Groups to train on instead of the folder's own.
+        command: The command line, for the card.
+        bad: How many bad lines may be skipped.
+    """
+    ranking = RankingData.open(data, groups=groups, bad=bad)
+    tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
+    scorer = TorchScorer(model, tokenizer, precision=settings.training.precision)
+    identity = {"from": started_from, "settings": as_json(settings), **ranking.identity}
+    result = fine_tune_ranker(
+        model,
+        tokenizer,
+        ranking.groups,
+        settings=settings,
+        folder=out / RUN,
+        command=identity,
+        evaluate=ranking.judge(scorer, dev),
+    )
+    card = ModelCard(
+        name=out.name,
+        made_by=f"fine-tuning ({' + '.join(settings.objectives)})",
+        data=f"{len(ranking.groups):,} groups of {data.name}",
+        classic=type(model).__name__ != "BertForCosineRanking",
+        ancestry=known_ancestry(started_from),
+        base_model=None if known_ancestry(started_from) else started_from,
+        losses=settings.objectives,
+        training_examples=len(ranking.groups),
+        command=command,
+        seed=settings.training.seed,
+    )
+    inputs = {"groups": ranking.groups_file}
+    return finish(
+        model, tokenizer, out, verb="fine-tune", result=result, card=card, settings=identity, inputs=inputs
+    )
+
+
+def fine_tune_on_labels(
+    started_from: str,
+    *,
+    data: Path,
+    out: Path,
+    settings: FineTuneSettings,
+    command: str = "",
+    offline: bool = False,
+    bad: BadLines | None = None,
+) -> Trained:
+    """Fine-tune a classifier on labelled texts or pairs and save it; arguments as ``fine_tune_on_groups``'s.
+
+    Args:
+        started_from: Folder or hub name of the checkpoint; it gets a new head for the labels of the data.
+        offline: Whether to use only what is on this machine.
+    """
+    labelled = LabelledData.open(data, bad=bad)
+    kind, names = labelled.train.kind, labelled.train.label_names
+    model, tokenizer = load_model(
+        started_from,
+        num_labels=len(names) or 1,
+        label_names=names or None,
+        problem_type=PROBLEM_TYPES[kind],
+        head="classic",
+        seed=settings.training.seed,
+        offline=offline,
+    )
+    tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
+    scorer = TorchScorer(model, tokenizer, precision=settings.training.precision)
+    identity = {"from": started_from, "settings": as_json(settings), "labels": list(names)}
+    result = fine_tune_classifier(
+        model,
+        tokenizer,
+        labelled.train.examples,
+        settings=settings,
+        folder=out / RUN,
+        command=identity,
+        evaluate=labelled.judge(scorer),
+    )
+    card = ModelCard(
+        name=out.name,
+        made_by="fine-tuning",
+        data=f"{len(labelled.train.examples):,} examples of {data.name}",
+        task="text-classification",
+        ancestry=known_ancestry(started_from),
+        base_model=None if known_ancestry(started_from) else started_from,
+        training_examples=len(labelled.train.examples),
+        command=command,
+        seed=settings.training.seed,
+    )
+    inputs = {"train": labelled.train_file}
+    return finish(
+        model, tokenizer, out, verb="fine-tune", result=result, card=card, settings=identity, inputs=inputs
+    )
+
+
+Head = Literal["classic", "cosine"]

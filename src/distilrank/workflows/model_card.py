@@ -1,0 +1,231 @@
+"""The ``README.md`` of a saved model: where it comes from, what it is worth and how to use it.
+
+The header follows the model hub's metadata for rankers; the text adds what cards usually leave out: teacher, ancestry,
+intervals, size and speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from distilrank import __version__
+from distilrank.data.files import atomic_write_bytes
+from distilrank.workflows.ancestry import Ancestry
+
+if TYPE_CHECKING:
+    from distilrank.evaluation.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What a card says.
+
+    Attributes:
+        name: Heading, and how the usage examples call the folder.
+        made_by: Procedure and objective, such as "Simplified TinyBERT (Chen et al. 2021)".
+        data: What it was trained on, with sizes and licences, a sentence or two.
+        classic: Whether ``CrossEncoder`` and ``AutoModelForSequenceClassification`` load it. A teacher with the
+            warm cosine head is loaded by distilrank only.
+        task: "text-ranking", or "text-classification" for a classifier.
+        ancestry: What the weights it started from had seen. None: started at random or not known.
+        base_model: Hub name or folder it started from; None takes the ancestry's.
+        teacher: Name of the teacher, with a few words on it. None: not distilled.
+        losses: Names of the terms of the loss, for the tags.
+        training_examples: Number of training examples, for the tags. None: not stated.
+        measures: Test set -> measure -> mean with its 95% interval.
+        compared: System -> test set -> measure -> the same, for the systems beside it, such as BM25 and the teacher.
+        parameters: Number of weights.
+        megabytes: Size of the weights, in units of 1,000,000 bytes.
+        ms_per_100_passages: Milliseconds to score 100 passages of one query, with ``machine`` saying where.
+        machine: Such as "2 CPU cores, onnxruntime".
+        max_tokens: Longest pair, in tokens; the rest of a passage is cut off.
+        command: The command that made it.
+        seed: Of the training.
+        language: ISO 639 code.
+        licence: Of the weights, as the hub spells it; None takes the ancestry's, or leaves it out.
+        limits: What a user should know before relying on it, a sentence each.
+    """
+
+    name: str
+    made_by: str
+    data: str
+    classic: bool = True
+    task: str = "text-ranking"
+    ancestry: Ancestry | None = None
+    base_model: str | None = None
+    teacher: str | None = None
+    losses: Sequence[str] = ()
+    training_examples: int | None = None
+    measures: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    compared: Mapping[str, Mapping[str, Mapping[str, Interval]]] = field(default_factory=dict)
+    parameters: int | None = None
+    megabytes: float | None = None
+    ms_per_100_passages: float | None = None
+    machine: str = ""
+    max_tokens: int | None = None
+    command: str = ""
+    seed: int | None = None
+    language: str = "en"
+    licence: str | None = None
+    limits: Sequence[str] = ()
+
+
+def write_model_card(folder: str | Path, card: ModelCard) -> None:
+    """Write the card as ``README.md`` of a model folder, in the place of an older one."""
+    atomic_write_bytes(Path(folder) / "README.md", model_card(card).encode())
+
+
+def model_card(card: ModelCard) -> str:
+    """Return the card: a YAML header between ``---`` lines, then Markdown."""
+    header = yaml.safe_dump(_header(card), sort_keys=False, allow_unicode=True, width=100)
+    parts = [f"---\n{header}---", f"# {card.name}", _origin(card), _numbers(card), _size(card), _usage(card)]
+    if card.limits:
+        parts.append("## Limits\n\n" + "\n".join(f"- {limit}" for limit in card.limits))
+    parts.append(f"Made with distilrank {__version__}.")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _header(card: ModelCard) -> dict[str, object]:
+    ranker = card.task == "text-ranking"
+    tags = ["distilrank"]
+    if ranker and card.classic:
+        tags = ["sentence-transformers", "cross-encoder", "reranker", *tags]
+    if card.teacher is not None:
+        tags.append("knowledge-distillation")
+    if card.training_examples is not None:
+        tags.append(f"dataset_size:{card.training_examples}")
+    tags.extend(f"loss:{loss}" for loss in card.losses)
+    library = "distilrank" if not card.classic else "sentence-transformers" if ranker else "transformers"
+    header: dict[str, object] = {
+        "language": card.language,
+        "license": card.licence or (card.ancestry.licence if card.ancestry else None),
+        "library_name": library,
+        "pipeline_tag": card.task,
+        "base_model": card.base_model or (card.ancestry.base_model if card.ancestry else None),
+        "tags": tags,
+        "metrics": list(dict.fromkeys(name for measures in card.measures.values() for name in measures)),
+        "model-index": _model_index(card),
+    }
+    return {key: value for key, value in header.items() if value}
+
+
+def _model_index(card: ModelCard) -> list[dict[str, object]]:
+    kind = "cross-encoder-reranking" if card.task == "text-ranking" else card.task
+    results = [
+        {
+            "task": {"type": kind, "name": kind.replace("-", " ").capitalize()},
+            "dataset": {"name": data, "type": "unknown"},
+            "metrics": [
+                {"type": name, "name": name, "value": round(interval.mean, 4)} for name, interval in measures.items()
+            ],
+        }
+        for data, measures in card.measures.items()
+    ]
+    return [{"name": card.name, "results": results}] if results else []
+
+
+def _origin(card: ModelCard) -> str:
+    lines = [f"- **Made by**: {card.made_by}"]
+    if card.teacher is not None:
+        lines.append(f"- **Teacher**: {card.teacher}")
+    lines.append(f"- **Training data**: {card.data}")
+    if card.ancestry is not None:
+        lines.append(f"- **Ancestry**: {card.ancestry.trained_on}")
+    if card.command:
+        lines.append(f"- **Command**: `{card.command}`")
+    if card.seed is not None:
+        lines.append(f"- **Seed**: {card.seed}")
+    return "## Where it comes from\n\n" + "\n".join(lines)
+
+
+def _numbers(card: ModelCard) -> str:
+    tables = []
+    for data, measures in card.measures.items():
+        rows = {card.name: measures, **{name: sets[data] for name, sets in card.compared.items() if data in sets}}
+        table = [f"| {_cell(data)} | {' | '.join(measures)} |", "| --- |" + " ---: |" * len(measures)]
+        for name, values in rows.items():
+            cells = [_with_interval(values[measure]) if measure in values else "" for measure in measures]
+            table.append(f"| {_cell(name)} | {' | '.join(cells)} |")
+        tables.append("\n".join(table))
+    if not tables:
+        return ""
+    return "## Measures\n\nMean over the test queries, with its 95% bootstrap interval.\n\n" + "\n\n".join(tables)
+
+
+def _with_interval(value: Interval) -> str:
+    return f"{value.mean:.3f} ({value.low:.3f} to {value.high:.3f})"
+
+
+def _cell(text: str) -> str:
+    """Keep a name from ending its table cell or row."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _size(card: ModelCard) -> str:
+    lines = []
+    if card.parameters is not None:
+        lines.append(f"- {card.parameters:,} parameters")
+    if card.megabytes is not None:
+        lines.append(f"- {card.megabytes:,.1f} MB of weights")
+    if card.ms_per_100_passages is not None:
+        where = f" ({card.machine})" if card.machine else ""
+        lines.append(f"- {card.ms_per_100_passages:,.1f} ms for 100 passages{where}")
+    if card.max_tokens is not None:
+        lines.append(f"- reads at most {card.max_tokens} tokens of a pair; the rest is cut off")
+    return "## Size and speed\n\n" + "\n".join(lines) if lines else ""
+
+
+_DISTILRANK = """With distilrank, without torch:
+
+```python
+from distilrank import Ranker
+
+ranker = Ranker.load("{folder}")
+for passage in ranker.rank("why is the sky blue", passages, top_k=10):
+    print(passage.rank, passage.score, passage.passage)
+```"""
+
+_CROSS_ENCODER = """With sentence-transformers:
+
+```python
+from sentence_transformers import CrossEncoder
+
+model = CrossEncoder("{folder}")
+scores = model.predict([("why is the sky blue", passage) for passage in passages])  # raw logits
+```"""
+
+_TRANSFORMERS = """With transformers:
+
+```python
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForSequenceClassification.from_pretrained("{folder}").eval()
+batch = tokenizer({inputs}, padding=True, truncation=True, return_tensors="pt")
+with torch.inference_mode():
+    logits = model(**batch).logits
+```"""
+
+
+def _usage(card: ModelCard) -> str:
+    ranker = card.task == "text-ranking"
+    examples = [_DISTILRANK] if ranker else []
+    if ranker and card.classic:
+        examples.append(_CROSS_ENCODER)
+    if card.classic:
+        examples.append(_TRANSFORMERS)
+    inputs = '["why is the sky blue"] * len(passages), passages' if ranker else "texts"
+    note = (
+        ""
+        if card.classic
+        else "\n\nIts head is distilrank's own, so other libraries do not load it; "
+        "distil it into a student of the classic layout for them."
+    )
+    folder = card.name.replace("\\", "/").replace('"', "")
+    return "## How to use it\n\n" + "\n\n".join(examples).format(folder=folder, inputs=inputs) + note

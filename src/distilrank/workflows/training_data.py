@@ -1,0 +1,166 @@
+"""What a training verb reads: a folder that ``prepare`` made, or a file of groups or of labelled texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distilrank.data.classification import ClassificationData, read_examples
+from distilrank.data.files import file_hash, read_json
+from distilrank.data.folder import RankingFolder
+from distilrank.data.groups import GroupFile
+from distilrank.data.lines import BadLines, read_lines
+from distilrank.data.trec import read_run
+from distilrank.errors import InputError
+from distilrank.evaluation.classification import measure_classification
+from distilrank.evaluation.measures import measure
+from distilrank.evaluation.rerank import rerank, shorten
+from distilrank.records import Group, Qrels, Run
+from distilrank.scorer import Scorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevSettings:
+    """How a ranker is judged while it is trained.
+
+    Attributes:
+        split: Whose queries.
+        queries: Most queries, the first in the order of their identifiers; fewer is faster.
+        depth: First-stage candidates re-ranked per query.
+        measures: As ir_measures names them; the first decides which weights are best.
+    """
+
+    split: str = "dev"
+    queries: int = 100
+    depth: int = 50
+    measures: tuple[str, ...] = ("nDCG@10", "RR@10")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingData:
+    """Groups to train on and, when the folder has them, queries to be judged by.
+
+    Attributes:
+        groups: To train on.
+        groups_file: Where they are.
+        folder: The prepared folder; None for a bare file of groups.
+    """
+
+    groups: Sequence[Group]
+    groups_file: Path
+    folder: RankingFolder | None
+
+    @classmethod
+    def open(cls, path: Path, *, groups: Path | None = None, bad: BadLines | None = None) -> RankingData:
+        """Open a prepared folder or a JSONL file of groups.
+
+        Args:
+            path: The folder or file.
+            groups: Groups to train on instead of the folder's own, such as scored ones.
+            bad: How many bad lines may be skipped.
+
+        Raises:
+            InputError: The folder holds no groups.
+        """
+        if path.is_file():
+            return cls(groups=GroupFile(path, bad=bad), groups_file=path, folder=None)
+        file = groups or path / "groups" / "train.jsonl"
+        if not file.is_file():
+            raise InputError("holds no groups/train.jsonl; make it with: distilrank prepare", path=path)
+        return cls(groups=GroupFile(file, bad=bad), groups_file=file, folder=RankingFolder(path, bad=bad))
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What the groups are, for the manifest and for refusing to resume on other data."""
+        return {"groups": file_hash(self.groups_file)}
+
+    def judge(self, scorer: Scorer, settings: DevSettings) -> Callable[[], Mapping[str, float]] | None:
+        """Return a function that re-ranks the dev queries with the scorer as it is then; None without a dev split."""
+        if self.folder is None or settings.split not in self.folder.splits:
+            return None
+        qrels, candidates = dev_candidates(self.folder, settings)
+        folder = self.folder
+
+        def judge() -> Mapping[str, float]:
+            run = rerank(scorer, queries=folder.queries, passages=folder.passages, candidates=candidates)
+            return measure(qrels, run, settings.measures).means()
+
+        return judge
+
+
+def dev_candidates(folder: RankingFolder, settings: DevSettings) -> tuple[Qrels, Run]:
+    """Return judgements and first-stage candidates of the first queries of the dev split."""
+    qrels = folder.qrels(settings.split)
+    runs = folder.runs(settings.split)
+    if not runs:
+        raise InputError(f"has no first-stage run of split {settings.split!r}; make one with: distilrank prepare", path=folder.path)
+    candidates = read_run(next(iter(runs.values())))
+    chosen = sorted(query_id for query_id in qrels if query_id in candidates)[: settings.queries]
+    return {query_id: qrels[query_id] for query_id in chosen}, shorten(candidates, depth=settings.depth, query_ids=chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledData:
+    """Labelled texts or pairs to train on and, where there are some, to be judged by.
+
+    Attributes:
+        train: To train on.
+        train_file: Where they are.
+        dev: To be judged by; None: there are none.
+    """
+
+    train: ClassificationData
+    train_file: Path
+    dev: ClassificationData | None
+
+    @classmethod
+    def open(cls, path: Path, *, bad: BadLines | None = None) -> LabelledData:
+        """Open a folder that ``prepare`` made of classification data, or one file of examples."""
+        if path.is_file():
+            return cls(train=read_examples(path, bad=bad), train_file=path, dev=None)
+        labels = read_json(path / "labels.json")
+        known = {"label_names": labels["label_names"] or None, "kind": labels["kind"], "bad": bad}
+        dev = path / "dev.jsonl"
+        return cls(
+            train=read_examples(path / "train.jsonl", **known),
+            train_file=path / "train.jsonl",
+            dev=read_examples(dev, **known) if dev.is_file() else None,
+        )
+
+    def judge(self, scorer: ClassifierScorer) -> Callable[[], Mapping[str, float]] | None:
+        """Return a function that measures the classifier as it is then on dev; None without dev examples."""
+        if self.dev is None:
+            return None
+        dev = self.dev
+        texts = [example.text for example in dev.examples]
+        pairs = None if dev.examples[0].text_pair is None else [str(example.text_pair) for example in dev.examples]
+        labels = [example.label for example in dev.examples if example.label is not None]
+
+        return lambda: measure_classification(labels, scorer.logits(texts, pairs), dev.kind)
+
+
+class ClassifierScorer(Protocol):
+    """Something that gives logits for texts."""
+
+    def logits(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """Return raw logits, (texts, labels)."""
+        ...
+
+
+def is_labelled(path: Path) -> bool:
+    """Tell classification data from ranking data: a prepared folder with labels, or a table of labelled texts.
+
+    A JSONL file is ranking data when its first line has ``pos``.
+    """
+    if path.is_dir():
+        return (path / "labels.json").is_file()
+    if ".jsonl" not in path.suffixes:
+        return True
+    first = next(read_lines(path), (1, "{}"))[1]
+    return '"pos"' not in first
