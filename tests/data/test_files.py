@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -93,8 +94,11 @@ def test_zstd_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", ["", ".gz", ".xz", ".zst"])
-def test_what_is_written_reads_back_and_is_the_same_bytes_each_time(tmp_path: Path, kind: str) -> None:
-    for name in ("a", "b"):
+def test_what_is_written_reads_back_and_is_the_same_bytes_at_any_time(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, now in (("a", 1e9), ("b", 2e9)):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
         with files.atomic_write(tmp_path / name / f"x.jsonl{kind}") as file:
             file.write(TEXT)
     with files.open_text(tmp_path / "a" / f"x.jsonl{kind}") as file:

@@ -63,6 +63,14 @@ def test_the_index_is_built_once_and_anew_when_the_collection_changes(folder: Pa
     assert len(first) == 2
 
 
+def test_a_collection_changed_without_changing_its_size_is_indexed_anew(folder: Path) -> None:
+    (folder / "corpus.jsonl.gz").unlink()
+    for text, changed in (("one", 1_000_000_000), ("two", 1_000_000_001)):
+        beir.write_corpus([Passage("d1", text)], folder / "corpus.jsonl")
+        os.utime(folder / "corpus.jsonl", (changed, changed))
+        assert opened(folder).passages["d1"].text == text
+
+
 def test_a_collection_elsewhere(folder: Path, tmp_path: Path) -> None:
     (folder / "corpus.jsonl.gz").unlink()
     with pytest.raises(InputError, match=r"has no passages; expected corpus\.jsonl \(BEIR\) or collection\.tsv"):

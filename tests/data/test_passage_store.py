@@ -92,6 +92,22 @@ def test_odd_file_names_open(tmp_path: Path, name: str) -> None:
     assert os.listdir(tmp_path) == [name]
 
 
+def test_reading_asks_for_no_lock(store: PassageStore) -> None:
+    writer = sqlite3.connect(store.path, isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    assert PassageStore(store.path)["b"] == PASSAGES[0]
+    writer.close()
+
+
+def test_a_forked_process_opens_the_file_itself(store: PassageStore) -> None:
+    before = store._connection
+    child = os.fork()
+    if not child:
+        os._exit(0 if store._connection is not before and store["b"] == PASSAGES[0] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert store._connection is before
+
+
 def test_a_store_in_a_read_only_folder_opens_without_leaving_anything(store: PassageStore) -> None:
     store.path.chmod(0o444)
     store.path.parent.chmod(0o555)

@@ -104,6 +104,13 @@ def test_too_few_candidates_are_filled_with_random_passages(store: PassageStore)
     assert len(fillers) > 100
 
 
+def test_a_positive_over_the_limit_is_no_random_negative(tmp_path: Path) -> None:
+    store = PassageStore.build((Passage(f"d{n}", f"text {n}") for n in range(5)), tmp_path / "small.sqlite")
+    for seed in range(10):
+        groups, _ = make(store, {"q1": {"d0": 1, "d1": 1, "d2": 1}}, {}, positives=1, seed=seed)
+        assert set(negatives(groups[0])) <= {"d3", "d4"}
+
+
 def test_skipped_candidates_do_not_return_as_random_ones(tmp_path: Path) -> None:
     store = PassageStore.build((Passage(f"d{n}", f"text {n}") for n in range(4)), tmp_path / "small.sqlite")
     groups, counts = make(store, {"q1": {"d0": 1}}, run_of("d1", "d2", "d3"), skip_top=2, negatives=3)

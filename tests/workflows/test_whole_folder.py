@@ -89,7 +89,7 @@ def test_an_empty_or_missing_folder_is_to_be_made(tmp_path: Path) -> None:
     [
         ({**SETTINGS, "depth": 50}, {"queries": "1"}, "depth was 100 and is now 50"),
         ({**SETTINGS, "groups": {"negatives": 3, "names": ("a", "b")}}, {"queries": "1"}, "groups.negatives was 7 and"),
-        ({**SETTINGS, "cut": {"window": 150}}, {"queries": "1"}, "cut was None"),
+        ({**SETTINGS, "cut": {"window": 150}}, {"queries": "1"}, "cut.window was None and is now 150"),
         (SETTINGS, {"queries": "2"}, "input queries is another file"),
         (SETTINGS, {"queries": "1", "run": "3"}, "input run is another file"),
     ],

@@ -18,7 +18,10 @@ _EXAMPLES_SHOWN = 2
 
 
 def prepare(
-    data: Annotated[Path, typer.Option(help="Folder: BEIR, MS MARCO-like TSV, or train/dev/test files to classify.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Folder (BEIR, MS MARCO-like TSV, or files to classify), ir_datasets:ID or hf:OWNER/NAME."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to make; it appears whole or not at all.")],
     collection: Annotated[Path | None, typer.Option(help="The passages, when they lie outside --data.")] = None,
     run: Annotated[
@@ -50,7 +53,7 @@ def prepare(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of splits and samples.")] = 42,
     skip_bad: Annotated[int, typer.Option(help="Bad lines that may be skipped; they are listed.")] = 0,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network (folders never need it).")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what another prepare left in --out.")] = False,
 ) -> None:
     """Make splits, first-stage candidates and training groups, and have the data doctor look at them.
@@ -62,24 +65,25 @@ def prepare(
     A folder with train.tsv, .csv or .jsonl and no queries is classification data: it is split, looked at and written
     in one form.
 
-    \b
     Examples:
       distilrank prepare --data data/nfcorpus --out runs/nfcorpus --positives 4
       distilrank prepare --data data/openqa --collection passages.tsv.xz --run BM25 --out runs/openqa
       distilrank prepare --data data/docs --documents --window 150 --stride 75 --out runs/docs
       distilrank prepare --data data/mrpc --dev-share 0.1 --out runs/mrpc
-    """  # noqa: D301 (click wants the very character that \b stands for)
+      distilrank prepare --data ir_datasets:beir/nfcorpus --out runs/nfcorpus
+    """
+    from distilrank.data.named import is_named
     from distilrank.workflows.first_stage import FirstStageSettings
     from distilrank.workflows.prepare import PrepareSettings, prepare_ranking
     from distilrank.workflows.prepare_classification import ClassificationSettings as Settings
     from distilrank.workflows.prepare_classification import is_classification, prepare_classification
     from distilrank.workflows.training_groups import GroupSettings
 
-    if not data.is_dir():
+    if not is_named(data) and not Path(data).is_dir():
         raise InputError("there is no such folder; check the path", path=data)
     paths: dict[str, Any] = {"tokenizer": tokenizer, "skip_bad": skip_bad, "overwrite": overwrite}
     splitting: dict[str, Any] = {"dev_share": dev_share, "test_share": test_share, "seed": seed}
-    if is_classification(data):
+    if not is_named(data) and is_classification(data):
         if run or collection or documents or resplit:
             problem = "is classification data, which has no --run, --collection, --documents and --resplit"
             raise InputError(problem, path=data)
@@ -103,7 +107,7 @@ def prepare(
         max_tokens=256 if max_tokens is None else max_tokens,
         **splitting,
     )
-    show(prepare_ranking(data, out, settings=settings, collection=collection, runs=run or (), **paths))
+    show(prepare_ranking(data, out, settings=settings, collection=collection, runs=run or (), offline=offline, **paths))
 
 
 def _cut(*, documents: bool, window: int | None, stride: int | None) -> CutSettings | None:

@@ -11,10 +11,12 @@ from distilrank.cli.fine_tune import fine_tune
 from distilrank.cli.prepare import prepare
 from distilrank.cli.quickstart import quickstart
 from distilrank.cli.rank import rank
+from distilrank.cli.teach import teach
 
 VERBS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart,
     "prepare": prepare,
+    "teach": teach,
     "fine-tune": fine_tune,
     "distil": distil,
     "evaluate": evaluate,

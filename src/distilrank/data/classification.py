@@ -32,7 +32,7 @@ _PAIRS = (
     ("query", "passage"),
 )
 _SINGLES = ("sentence", "text")
-_LABELS = (
+LABELS = (
     "label",
     "labels",
     "gold_label",  # MNLI, SNLI
@@ -42,6 +42,7 @@ _LABELS = (
     "relatedness_score",
     "score",  # STS-B
 )
+"""Known names of label columns; the first that a file has is taken."""
 _IDENTIFIERS = ("index", "idx", "id", "_id", "pairID", "pair_ID")
 _COLA = ("source", "label", "mark", "sentence")
 
@@ -263,7 +264,7 @@ def _find_roles(
     if not labelled:
         label = None
     elif label is None:
-        label = next((name for name in _LABELS if name in columns and name not in (text, text_pair)), None)
+        label = next((name for name in LABELS if name in columns and name not in (text, text_pair)), None)
         if label is None:
             problem = f"has no column of labels whose name is known; it has {', '.join(map(repr, columns))}: name it"
             raise InputError(problem, path=path)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from distilrank.data.beir import add_query, passage_of, query_of
-from distilrank.data.classification import ClassificationData, examples_of_rows
+from distilrank.data.classification import LABELS, ClassificationData, examples_of_rows
 from distilrank.data.folder import USUAL_SPLITS, default_cache
 from distilrank.data.labels import Kind
 from distilrank.data.lines import BadLine, BadLines, parse_identifier
@@ -42,9 +42,12 @@ def _library(name: str) -> Any:
 def _asking(name: str, offline: bool) -> Iterator[Any]:
     """Give the datasets library for a block in which the network is forbidden when ``offline``."""
     datasets = _library(name)
-    # Told that it is offline, the library falls back to what it has cached instead of failing at once.
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = before or offline
+    from huggingface_hub import constants
+
+    # Told that they are offline, the libraries fall back to what they have cached instead of failing at once.
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = before[0] or offline
+    constants.HF_HUB_OFFLINE = before[1] or offline
     try:
         with network_forbidden(offline):
             yield datasets
@@ -57,7 +60,7 @@ def _asking(name: str, offline: bool) -> Iterator[Any]:
         hint = "is not in the cache, and --offline forbids to fetch it" if offline else "could not be fetched or read"
         raise OfflineError(f"{name} {hint} ({_first_line(error)})") from error
     finally:
-        datasets.config.HF_HUB_OFFLINE = before
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
 
 
 def _first_line(error: Exception) -> str:
@@ -288,18 +291,15 @@ def read_hub_examples(
         OfflineError: The dataset could not be fetched.
     """
     rows = load_split(name, split, offline=offline)
-    if label_names is None:
-        named = [column for column in rows.column_names if getattr(rows.features[column], "names", None)]
-        if len(named) == 1 or label in named:
-            column = label if label in named else named[0]
-            label_names = rows.features[column].names
-            label = label or column
+    column = label or next((column for column in LABELS if column in rows.column_names), None)
+    if label_names is None and column is not None:
+        label_names = getattr(rows.features.get(column), "names", None)
     return examples_of_rows(
         iter(enumerate(rows, start=1)),
         source=name,
         text=text,
         text_pair=text_pair,
-        label=label if labelled else None,
+        label=label,
         label_names=label_names,
         kind=kind,
         labelled=labelled,

@@ -60,7 +60,7 @@ class IrDatasetsRanking:
         self._dataset = self._load(self.name)
         if self._dataset is None:
             close = nearest(self.name, list(ir_datasets.registry))
-            raise InputError(f"ir_datasets has no collection {self.name!r}{close}; see ir-datasets.com for the names")
+            raise InputError(f"ir_datasets has no collection {self.name!r} (ir-datasets.com lists the names){close}")
 
     @cached_property
     def queries(self) -> dict[str, Query]:
@@ -142,8 +142,11 @@ class IrDatasetsRanking:
             raise
         except Exception as error:
             # Whatever a download raises, of whichever library, is the same news to the user.
+            name = f"{PREFIX}{self.name}"
+            if self.offline:
+                raise OfflineError(f"{name} is not in the cache, and --offline forbids to fetch it") from error
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise OfflineError(f"{PREFIX}{self.name} could not be fetched or read ({reason})") from error
+            raise OfflineError(f"{name} could not be fetched or read ({reason})") from error
 
     def _key(self, part: str) -> str:
         return hashlib.sha256(f"{PREFIX}{self.name}\0{part}".encode()).hexdigest()[:20]

@@ -67,7 +67,8 @@ def _names_of_classes(raw: Sequence[Any]) -> tuple[str, ...]:
         return tuple(sorted(found))
     numbers = {int(name) for name in found}
     # Numbers that start at 0 are class indices already: one that this file happens to lack keeps its place.
-    if 0 in numbers and min(numbers) == 0 and max(numbers) < _MOST_NUMBERED_CLASSES:
+    # Nothing but 1 is a yes-or-no set that lacks its noes.
+    if (min(numbers) == 0 or numbers == {1}) and max(numbers) < _MOST_NUMBERED_CLASSES:
         return tuple(str(number) for number in range(max(numbers) + 1))
     return tuple(str(number) for number in sorted(numbers))
 

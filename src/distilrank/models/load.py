@@ -19,6 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from distilrank.data.files import file_hash
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import MissingExtraError, ModelError, OfflineError, SettingsError
 from distilrank.models.cosine import BertForCosineRanking, CosineRankingConfig
@@ -112,6 +113,13 @@ def resolve_source(name_or_path: str | Path) -> str | Path:
     if isinstance(name_or_path, Path) or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
         raise ModelError(f"there is no folder {name}; give a model folder, a name on the hub or {PACKAGED}")
     return name
+
+
+def weights_identity(name_or_path: str | Path) -> str:
+    """Return what tells one checkpoint from another: the hash of its weights, or its name on the hub."""
+    source = resolve_source(name_or_path)
+    weights = Path(source) / "model.safetensors"
+    return file_hash(weights) if isinstance(source, Path) and weights.is_file() else str(name_or_path)
 
 
 def position_limit(config: PretrainedConfig) -> int:

@@ -26,7 +26,8 @@ class TorchScorer:
     Args:
         model: A sequence classifier; with one logit it is a ranker.
         tokenizer: Its tokeniser.
-        batch_tokens: Limit on the padded tokens of a batch.
+        batch_tokens: Limit on the padded tokens of a batch; None takes 1024 on a CPU, whose caches larger
+            batches overflow, and 32768 elsewhere.
         precision: "fp32", or "bf16" for autocast.
     """
 
@@ -35,12 +36,12 @@ class TorchScorer:
         model: PreTrainedModel,
         tokenizer: PairTokenizer,
         *,
-        batch_tokens: int = 8192,
+        batch_tokens: int | None = None,
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or (1024 if model.device.type == "cpu" else 32768)
         self.precision = precision
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:

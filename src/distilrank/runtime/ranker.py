@@ -43,13 +43,13 @@ class Ranker:
         self.folder = folder
 
     @classmethod
-    def load(cls, folder: str | Path, *, threads: int | None = None, batch_tokens: int = 4096) -> Ranker:
+    def load(cls, folder: str | Path, *, threads: int | None = None, batch_tokens: int = 1024) -> Ranker:
         """Load ``onnx/model.onnx`` and the tokeniser of a model folder.
 
         Args:
             folder: As ``distilrank export`` leaves it.
             threads: Threads of one forward pass; None takes one per core.
-            batch_tokens: Limit on the padded tokens of a batch.
+            batch_tokens: Limit on the padded tokens of a batch; much larger ones overflow the caches and take longer.
 
         Raises:
             ModelError: No such folder, no export in it, a broken one, or a classifier.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from distilrank.data.files import read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,5 +42,13 @@ _KNOWN = {
 
 
 def known_ancestry(checkpoint: str) -> Ancestry | None:
-    """Return what is known of a checkpoint by the name it is loaded by, or None."""
-    return _KNOWN.get(checkpoint)
+    """Return what is known of a checkpoint by the name it is loaded by, or None.
+
+    A folder that distilrank made is traced back through its manifest to what it was trained from.
+    """
+    known = _KNOWN.get(checkpoint)
+    manifest = Path(checkpoint) / "manifest.json"
+    if known is None and manifest.is_file():
+        before = read_json(manifest).get("started_from")
+        return known_ancestry(before) if isinstance(before, str) else None
+    return known

@@ -179,8 +179,8 @@ def _refuse_if_too_big(passages: PassageStore, *, stemmer: StemmerName, results:
     needed = estimate_bm25_memory(passages, stemmer=stemmer) + results * _BYTES_PER_RESULT
     if allowed is not None and needed > allowed:
         raise InputError(
-            f"BM25 over {len(passages):,} passages would take about {needed / 1e9:.1f} GB of memory and "
-            f"{allowed / 1e9:.1f} GB may be used; bring a run made elsewhere (--run SPLIT=FILE, TREC format), use a "
+            f"BM25 over {len(passages):,} passages would take about {needed / 1e6:,.1f} MB of memory and "
+            f"{allowed / 1e6:,.1f} MB may be used; bring a run made elsewhere (--run SPLIT=FILE, TREC format), use a "
             "machine with more memory, or a smaller collection"
         )
 

@@ -14,7 +14,7 @@ from distilrank.data.lines import BadLines
 from distilrank.data.settings_files import as_json
 from distilrank.data.triples import SampledPairs
 from distilrank.errors import SettingsError, nearest
-from distilrank.models.load import load_model
+from distilrank.models.load import load_model, weights_identity
 from distilrank.models.scorer import TorchScorer
 from distilrank.models.students import (
     STUDENT_SHAPES,
@@ -161,7 +161,7 @@ def distil(
         )
     identity = {
         "procedure": name,
-        "teacher": _weights(teacher),
+        "teacher": weights_identity(teacher),
         "student": as_json(student),
         "settings": as_json(settings),
         "data": file_hash(file),
@@ -182,7 +182,7 @@ def distil(
         made_by=procedure.paper,
         data=f"{len(examples):,} examples from {data.name}",
         task="text-classification" if is_labelled(data) else "text-ranking",
-        ancestry=known_ancestry("minilm-l6") if _from_minilm(teacher) else None,
+        ancestry=known_ancestry(teacher),
         teacher=Path(teacher).name,
         training_examples=len(examples),
         command=command,
@@ -197,4 +197,5 @@ def distil(
         card=card,
         settings=identity,
         inputs={"data": file},
+        started_from=student.start or teacher,
     )

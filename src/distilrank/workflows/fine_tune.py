@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from transformers import PreTrainedModel
 
 from distilrank.data.lines import BadLines
 from distilrank.data.settings_files import as_json
 from distilrank.data.tokens import PairTokenizer
-from distilrank.models.load import ProblemType, load_model
+from distilrank.models.load import ProblemType, load_model, weights_identity
 from distilrank.models.scorer import TorchScorer
 from distilrank.procedures.fine_tune import FineTuneSettings, fine_tune_classifier, fine_tune_ranker
 from distilrank.workflows.ancestry import known_ancestry
@@ -55,7 +54,7 @@ def fine_tune_on_groups(
     ranking = RankingData.open(data, groups=groups, bad=bad)
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
     scorer = TorchScorer(model, tokenizer, precision=settings.training.precision)
-    identity = {"from": started_from, "settings": as_json(settings), **ranking.identity}
+    identity = {"from": weights_identity(started_from), "settings": as_json(settings), **ranking.identity}
     result = fine_tune_ranker(
         model,
         tokenizer,
@@ -79,7 +78,7 @@ def fine_tune_on_groups(
     )
     inputs = {"groups": ranking.groups_file}
     return finish(
-        model, tokenizer, out, verb="fine-tune", result=result, card=card, settings=identity, inputs=inputs
+        model, tokenizer, out, verb="fine-tune", result=result, card=card, settings=identity, inputs=inputs, started_from=started_from
     )
 
 
@@ -112,7 +111,7 @@ def fine_tune_on_labels(
     )
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
     scorer = TorchScorer(model, tokenizer, precision=settings.training.precision)
-    identity = {"from": started_from, "settings": as_json(settings), "labels": list(names)}
+    identity = {"from": weights_identity(started_from), "settings": as_json(settings), "labels": list(names)}
     result = fine_tune_classifier(
         model,
         tokenizer,
@@ -135,8 +134,6 @@ def fine_tune_on_labels(
     )
     inputs = {"train": labelled.train_file}
     return finish(
-        model, tokenizer, out, verb="fine-tune", result=result, card=card, settings=identity, inputs=inputs
+        model, tokenizer, out, verb="fine-tune", result=result, card=card, settings=identity, inputs=inputs, started_from=started_from
     )
 
-
-Head = Literal["classic", "cosine"]

@@ -45,6 +45,7 @@ def finish(
     card: ModelCard,
     settings: Mapping[str, object],
     inputs: Mapping[str, Path],
+    started_from: str,
 ) -> Trained:
     """Save a trained network with everything it takes to use it and to explain it a year later."""
     model.to("cpu")
@@ -55,5 +56,5 @@ def finish(
     full_card = replace(card, parameters=parameters, megabytes=megabytes, max_tokens=tokenizer.max_tokens)
     write_model_card(folder, full_card)
     outputs = {"weights": folder / "model.safetensors", "onnx": folder / "onnx" / "model.onnx"}
-    write_manifest(folder, verb=verb, settings=settings, inputs=inputs, outputs=outputs)
+    write_manifest(folder, verb=verb, settings=settings, inputs=inputs, outputs=outputs, extra={"started_from": started_from})
     return Trained(folder=folder, result=result, parameters=parameters)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distilrank.data.cut_passages import passages_of
-from distilrank.data.folder import RankingFolder
 from distilrank.data.lines import BadLines
+from distilrank.data.named import RankingData
 from distilrank.data.passage_store import PassageStore
 from distilrank.data.trec import ranking, read_run
 from distilrank.errors import InputError
@@ -49,11 +49,11 @@ class FirstStageSettings:
     stemmer: StemmerName = "english"
 
 
-def run_files(folder: RankingFolder, named: Sequence[str]) -> list[Path]:
+def run_files(source: RankingData, named: Sequence[str]) -> list[Path]:
     """Find the runs that a user named, each file once.
 
     Args:
-        folder: The data; the name of a retriever stands for all its runs in there.
+        source: The data; the name of a retriever stands for all its runs in there.
         named: TREC files, SPLIT=FILE, or names of retrievers.
 
     Raises:
@@ -62,15 +62,15 @@ def run_files(folder: RankingFolder, named: Sequence[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for name in named:
         split, equals, value = name.partition("=")
-        path = Path(value if equals and split in folder.splits else name)
+        path = Path(value if equals and split in source.splits else name)
         if path.is_file():
             found[path] = None
             continue
-        runs = {split: folder.runs(split) for split in folder.splits}
+        runs = {split: source.runs(split) for split in source.splits}
         own = [own[name] for own in runs.values() if name in own]
         if not own:
             known = sorted({retriever for own in runs.values() for retriever in own})
-            also = f", or a retriever of the data folder: {', '.join(known)}" if known else ""
+            also = f", or a retriever of the data: {', '.join(known)}" if known else ""
             raise InputError(f"there is no run {name!r}; give a TREC file, SPLIT=FILE{also}")
         found |= dict.fromkeys(own)
     return list(found)

@@ -23,14 +23,14 @@ from distilrank.data.files import file_hash, read_json, write_json, write_manife
 from distilrank.data.folder import RankingFolder, build_store
 from distilrank.data.groups import write_groups
 from distilrank.data.lines import BadLines
+from distilrank.data.named import RankingData, is_named, open_ranking
 from distilrank.data.passage_store import PassageStore
 from distilrank.data.tokens import PairTokenizer
 from distilrank.data.trec import write_run
 from distilrank.errors import InputError, SettingsError
-from distilrank.evaluation.diagnostics import Finding, diagnose_ranking, scan_collection
-from distilrank.evaluation.diagnostics.collection import CollectionFacts
-from distilrank.records import Qrels
-from distilrank.workflows.first_stage import FirstStageSettings, find_candidates, run_files
+from distilrank.evaluation.diagnostics import Diagnosis, Finding, diagnose_ranking, scan_collection
+from distilrank.records import Qrels, Run
+from distilrank.workflows.first_stage import FirstStage, FirstStageSettings, find_candidates, run_files
 from distilrank.workflows.progress import counted, tracked
 from distilrank.workflows.splits import TRAIN, LeftOut, divide, how_guarded, left_out_finding, sample_in_order, separate
 from distilrank.workflows.training_groups import GroupCounts, GroupSettings, groups_finding, training_groups
@@ -111,19 +111,22 @@ def prepare_ranking(
     runs: Sequence[str] = (),
     tokenizer: str | Path | None = None,
     skip_bad: int = 0,
+    offline: bool = False,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Prepared:
-    """Prepare a folder of ranking data.
+    """Prepare a collection for training rankers.
 
     Args:
-        data: A BEIR or MS MARCO-like folder, see ``RankingFolder``.
+        data: A BEIR or MS MARCO-like folder, see ``RankingFolder``; or a public collection by its name, see
+            ``open_named``.
         out: The folder to make. It appears whole or not at all; finished by the same command, it is left alone.
         settings: See ``PrepareSettings``; None takes the defaults.
         collection: The file of passages (or documents) where it is not in the folder.
         runs: First-stage runs, see ``run_files``; splits of which no query is in any of them get BM25.
         tokenizer: A model folder whose tokeniser measures lengths; None approximates them from words.
         skip_bad: Bad lines that may be skipped, over all files.
+        offline: Never fetch a public collection.
         overwrite: Replace a folder that another ``prepare`` made.
         progress: Show progress on standard error.
 
@@ -133,10 +136,11 @@ def prepare_ranking(
     """
     settings = settings or PrepareSettings()
     out, bad = Path(out), BadLines(skip_bad)
-    folder = RankingFolder(data, collection=collection, bad=bad)
-    files = run_files(folder, runs)
-    inputs = _inputs(folder, files)
+    source = open_ranking(data, collection=collection, offline=offline, bad=bad)
+    files = run_files(source, runs)
+    inputs = _inputs(source, files)
     recorded = {
+        "name": str(data) if is_named(data) else None,
         **asdict(settings),
         "runs": list(runs),
         "tokenizer": None if tokenizer is None else str(tokenizer),
@@ -147,25 +151,25 @@ def prepare_ranking(
         return Prepared.open(out, was_done=True)
     counter = None if tokenizer is None else PairTokenizer.from_folder(tokenizer)
     with whole_folder(out) as partial:
-        facts = _make(folder, partial, settings, files=files, tokenizer=counter, bad=bad, progress=progress)
+        facts = _make(source, partial, settings, files=files, tokenizer=counter, bad=bad, progress=progress)
         made = {path.relative_to(partial).as_posix(): path for path in sorted(partial.rglob("*")) if path.is_file()}
         write_manifest(partial, verb=VERB, settings=recorded, inputs=inputs, outputs=made, extra=facts)
     return Prepared.open(out, was_done=False)
 
 
-def ranking_splits(folder: RankingFolder, settings: PrepareSettings) -> tuple[dict[str, Qrels], list[LeftOut]]:
+def ranking_splits(source: RankingData, settings: PrepareSettings) -> tuple[dict[str, Qrels], list[LeftOut]]:
     """Return the judgements of splits that share no query, and what was left out to that end.
 
     Splits that the data has are kept; dev (and test) are taken out of train where they are missing. A query that is
     judged in two splits keeps the judgements of the one held out further.
 
     Raises:
-        InputError: The folder has no judgements, or none of its judged queries has a text.
+        InputError: The data has no judgements, or none of its judged queries has a text.
     """
-    given = {("dev" if split in _DEV_NAMES else split): folder.qrels(split) for split in folder.splits}
+    given = {("dev" if split in _DEV_NAMES else split): source.qrels(split) for split in source.splits}
     if not given:
-        raise InputError("has no judgements; expected qrels/<split>.tsv or qrels.<split>.tsv", path=folder.path)
-    texts = {query_id: query.text for query_id, query in folder.queries.items()}
+        raise InputError("there are no judgements; expected qrels/<split>.tsv or qrels.<split>.tsv beside the queries")
+    texts = {query_id: query.text for query_id, query in source.queries.items()}
     left_out = [
         LeftOut(query_id, split, "is judged but has no text")
         for split, judged in given.items()
@@ -174,7 +178,7 @@ def ranking_splits(folder: RankingFolder, settings: PrepareSettings) -> tuple[di
     ]
     members = {split: [query_id for query_id in judged if query_id in texts] for split, judged in given.items()}
     if not any(members.values()):
-        raise InputError("has no text for any judged query; are these the queries that were judged?", path=folder.path)
+        raise InputError("no judged query has a text; are these the queries that were judged?")
     members, leaks = separate(_divided(members, texts, settings), texts)
     judgements = {
         query_id: judged
@@ -210,16 +214,20 @@ def _others(members: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     return {split: own for split, own in members.items() if split != TRAIN}
 
 
-def _inputs(folder: RankingFolder, files: Sequence[Path]) -> dict[str, Path]:
-    """Return the files that are read, by name."""
+def _inputs(source: RankingData, files: Sequence[Path]) -> dict[str, Path]:
+    """Return the files that are read, by name; of a public collection, only the runs."""
+    runs = {f"run {file.name}": file for file in files}
+    if not isinstance(source, RankingFolder):
+        return runs
+    folder = source
     listed = [path for path in sorted(folder.path.iterdir()) if path.name.startswith(("queries", "topics", "qrels."))]
     listed += sorted((folder.path / "qrels").glob("*"))
     named = {path.relative_to(folder.path).as_posix(): path for path in listed if path.is_file()}
-    return {"collection": folder.collection, **named, **{f"run {file.name}": file for file in files}}
+    return {"collection": folder.collection, **named, **runs}
 
 
 def _make(
-    folder: RankingFolder,
+    source: RankingData,
     partial: Path,
     settings: PrepareSettings,
     *,
@@ -229,55 +237,29 @@ def _make(
     progress: bool,
 ) -> dict[str, object]:
     """Write everything but the manifest, and return what the manifest says about it."""
-    splits, left_out = ranking_splits(folder, settings)
-    documents = settings.cut is not None
-    passages = _build_passages(folder.collection, partial, settings.cut, bad=bad, progress=progress)
+    splits, left_out = ranking_splits(source, settings)
+    passages = _build_passages(source, partial, settings.cut, bad=bad, progress=progress)
     stage = find_candidates(
-        queries=folder.queries,
+        queries=source.queries,
         splits=splits,
         passages=passages,
         files=files,
         settings=settings.first_stage,
-        documents=documents,
+        documents=settings.cut is not None,
         bad=bad,
         progress=progress,
     )
-    diagnosis = diagnose_ranking(
-        queries=folder.queries,
-        qrels=splits,
-        runs=stage.runs,
-        passages=passages,
-        collection=_scan(passages, progress=progress),
-        absent=stage.absent,
-        documents=documents,
-        relevant_from=settings.groups.relevant_from,
-        tokenizer=tokenizer,
-        max_tokens=settings.max_tokens,
-        seed=settings.seed,
-    )
-    diagnosis = diagnosis.with_findings(left_out_finding(left_out))
-    queries = [folder.queries[query_id] for judged in splits.values() for query_id in judged]
+    queries = [source.queries[query_id] for judged in splits.values() for query_id in judged]
     write_queries(queries, partial / "queries.jsonl")
     for split, judged in splits.items():
         write_qrels(judged, partial / "qrels" / f"{split}.tsv")
         write_run(stage.runs[split], partial / "runs" / f"{split}.trec.gz", tag=stage.tags[split])
     counts = GroupCounts()
     if TRAIN in splits:
-        groups = training_groups(
-            queries=folder.queries,
-            qrels=splits[TRAIN],
-            run=stage.runs[TRAIN],
-            passages=passages,
-            settings=settings.groups,
-            counts=counts,
-            documents=documents,
-        )
-        shown = tracked(groups, "training groups", total=len(splits[TRAIN]), shown=progress)
-        write_groups(shown, partial / "groups" / f"{TRAIN}.jsonl")
-        diagnosis = diagnosis.with_findings(groups_finding(counts))
-    else:
-        diagnosis = diagnosis.with_findings(_NO_TRAINING)
-    write_json(partial / "doctor.json", diagnosis.to_json())
+        _write_groups(source, partial, splits[TRAIN], stage.runs[TRAIN], passages, settings, counts, progress=progress)
+    diagnosis = _diagnose(source, splits, stage, passages, settings, tokenizer=tokenizer, progress=progress)
+    about_groups = groups_finding(counts) if TRAIN in splits else _NO_TRAINING
+    write_json(partial / "doctor.json", diagnosis.with_findings(about_groups, left_out_finding(left_out)).to_json())
     return {
         "kind": "ranking",
         "queries": {split: len(judged) for split, judged in splits.items()},
@@ -288,26 +270,78 @@ def _make(
     }
 
 
-def _scan(passages: PassageStore, *, progress: bool) -> CollectionFacts:
-    """Look at every passage, with a counter on the screen."""
+def _write_groups(
+    source: RankingData,
+    partial: Path,
+    judged: Qrels,
+    run: Run,
+    passages: PassageStore,
+    settings: PrepareSettings,
+    counts: GroupCounts,
+    *,
+    progress: bool,
+) -> None:
+    """Write the training groups and count them."""
+    groups = training_groups(
+        queries=source.queries,
+        qrels=judged,
+        run=run,
+        passages=passages,
+        settings=settings.groups,
+        counts=counts,
+        documents=settings.cut is not None,
+    )
+    shown = tracked(groups, "training groups", total=len(judged), shown=progress)
+    write_groups(shown, partial / "groups" / f"{TRAIN}.jsonl")
+
+
+def _diagnose(
+    source: RankingData,
+    splits: Mapping[str, Qrels],
+    stage: FirstStage,
+    passages: PassageStore,
+    settings: PrepareSettings,
+    *,
+    tokenizer: PairTokenizer | None,
+    progress: bool,
+) -> Diagnosis:
+    """Have the doctor look at what was made."""
     with counted("looking at passages", shown=progress) as count:
-        return scan_collection(passages.values(), progress=count)
+        collection = scan_collection(passages.values(), progress=count)
+    return diagnose_ranking(
+        queries=source.queries,
+        qrels=splits,
+        runs=stage.runs,
+        passages=passages,
+        collection=collection,
+        absent=stage.absent,
+        documents=settings.cut is not None,
+        relevant_from=settings.groups.relevant_from,
+        tokenizer=tokenizer,
+        max_tokens=settings.max_tokens,
+        seed=settings.seed,
+    )
 
 
 def _build_passages(
-    collection: Path, partial: Path, cut: CutSettings | None, *, bad: BadLines, progress: bool
+    source: RankingData, partial: Path, cut: CutSettings | None, *, bad: BadLines, progress: bool
 ) -> PassageStore:
     """Index the collection as ``passages.sqlite``, its documents cut if so wished."""
-    path = partial / "passages.sqlite"
-    source = path if cut is None else partial / "documents.sqlite"
+    path, whole = partial / "passages.sqlite", partial / "whole.sqlite"
     with counted("indexing the collection", shown=progress) as count:
-        if collection.suffix == ".sqlite":
-            shutil.copyfile(collection, source)
+        if not isinstance(source, RankingFolder):
+            shutil.copyfile(source.passages.path, whole)
+        elif source.collection.suffix == ".sqlite":
+            shutil.copyfile(source.collection, whole)
         else:
-            build_store(collection, source, bad=bad, progress=count)
-    if cut is None:
+            build_store(source.collection, whole, bad=bad, progress=count)
+    store = PassageStore(whole)
+    # A store remembers the bad lines skipped for it and reports them to all who open it; the manifest has them now.
+    if cut is None and not store.skipped:
+        whole.rename(path)
         return PassageStore(path)
-    with counted("cutting documents", shown=progress) as count:
-        passages = PassageStore.build(cut_passages(PassageStore(source).stream(), cut), path, progress=count)
-    source.unlink()
+    with counted("writing passages", shown=progress) as count:
+        contents = store.stream() if cut is None else cut_passages(store.stream(), cut)
+        passages = PassageStore.build(contents, path, progress=count)
+    whole.unlink()
     return passages

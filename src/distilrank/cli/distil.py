@@ -1,0 +1,94 @@
+"""``distilrank distil``: a small ranker or classifier from a big one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def distil(
+    teacher: Annotated[str, typer.Option(help="Fine-tuned ranker or classifier: a folder or a hub name.")],
+    data: Annotated[Path, typer.Option(help="Folder that prepare made, JSONL groups, or a file of labelled texts.")],
+    out: Annotated[Path, typer.Option(help="Folder of the student; run again, a stopped run goes on from there.")],
+    procedure: Annotated[
+        str, typer.Option(help="simplified_tinybert (the paper's one step), or standard (soft and hard labels).")
+    ] = "simplified_tinybert",
+    shape: Annotated[
+        str | None, typer.Option(help="Student of layers/hidden/feed-forward/heads, such as 3/384/1536/12.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="Student of so many layers copied from the teacher ...")] = None,
+    copy: Annotated[Literal["uniform", "first", "last"], typer.Option(help="... and which ones.")] = "uniform",
+    copy_layers: Annotated[str | None, typer.Option(help="The teacher's layers themselves, such as 2,4,6.")] = None,
+    student: Annotated[str | None, typer.Option(help="Student from a checkpoint: a folder or a hub name.")] = None,
+    triples: Annotated[int | None, typer.Option(help="Rankers: triples drawn; two for each group by default.")] = None,
+    groups: Annotated[Path | None, typer.Option(help="Groups instead of the folder's own.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the pairs or examples.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps; overrides --epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs (or examples) per step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest pair.")] = None,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Of the forward passes.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of draws, order, dropout and new weights.")] = None,
+    evaluate_every: Annotated[int | None, typer.Option(help="Steps between re-rankings of the dev queries.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many evaluations without a new best.")] = None,
+    dev_queries: Annotated[int, typer.Option(help="Dev queries re-ranked each time.")] = 100,
+    dev_depth: Annotated[int, typer.Option(help="Candidates of each.")] = 50,
+    settings: Annotated[Path | None, typer.Option(help="YAML or TOML file of settings.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any other setting; repeatable.")] = None,
+    skip_bad: Annotated[int, typer.Option(help="Bad lines that may be skipped; they are listed.")] = 0,
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+) -> None:
+    r"""Distil a fine-tuned teacher into a student that is smaller and faster.
+
+    The student's size is said in one of four ways: --shape, --layers (with --copy), --copy-layers or --student. A
+    killed run goes on when the same command is given again and ends in the same weights.
+
+    \b
+    Examples:
+      distilrank distil --teacher runs/teacher --data runs/nfcorpus --layers 3 --out runs/student
+      distilrank distil --teacher runs/teacher --data runs/nfcorpus --shape 3/384/1536/12 --out runs/small
+      distilrank distil --procedure standard --teacher runs/teacher --data runs/nfcorpus --layers 3 --out runs/kd
+      distilrank distil --teacher runs/teacher --data runs/nfcorpus --layers 3 --set attention=0 --out runs/no-attention
+    """
+    from distilrank.cli.trained import show
+    from distilrank.data.lines import BadLines
+    from distilrank.data.settings_files import read_settings
+    from distilrank.errors import SettingsError
+    from distilrank.workflows.distil import StudentSettings, procedure_named
+    from distilrank.workflows.distil import distil as run
+    from distilrank.workflows.training_data import DevSettings
+
+    given = {
+        "max_tokens": max_tokens,
+        "training.epochs": epochs,
+        "training.max_steps": steps,
+        "training.batch_size": batch_size,
+        "training.learning_rate": learning_rate,
+        "training.precision": precision,
+        "training.seed": seed,
+        "training.evaluate_every": evaluate_every,
+        "training.patience": patience,
+    }
+    try:
+        chosen_layers = None if copy_layers is None else tuple(int(layer) for layer in copy_layers.split(","))
+    except ValueError:
+        raise SettingsError(f"--copy-layers is {copy_layers!r} but must be numbers, such as 2,4,6") from None
+    bad = BadLines(allowed=skip_bad)
+    trained = run(
+        procedure,
+        teacher=teacher,
+        data=data,
+        out=out,
+        student=StudentSettings(shape=shape, layers=layers, copy=copy, copy_layers=chosen_layers, start=student),
+        settings=read_settings(procedure_named(procedure).settings, settings, given=given, changes=set_ or ()),
+        dev=DevSettings(queries=dev_queries, depth=dev_depth),
+        triples=triples,
+        groups=groups,
+        command="distilrank " + " ".join(sys.argv[1:]),
+        offline=offline,
+        bad=bad,
+    )
+    show(trained, bad)
