@@ -49,6 +49,15 @@ def test_no_passage_gives_the_bias() -> None:
     assert head(states, torch.ones(1, 2).long(), torch.zeros(1, 2).long()).item() == 0.0
 
 
+def test_the_head_computes_in_fp32_under_autocast() -> None:
+    states = torch.randn(2, 40, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    mask = torch.ones(2, 40).long()
+    types = (torch.arange(40) >= 7).long().expand(2, 40)
+    logits = CosineHead()(states, mask, types)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, CosineHead()(states.float(), mask, types), rtol=0, atol=0)
+
+
 def test_it_starts_as_the_scaled_cosine_of_the_encoder(encoder: Path) -> None:
     pairs = tiny_pairs(6, lengths=(1, 5, 12))
     batch = batch_of(pairs)

@@ -115,12 +115,19 @@ def test_chosen_layers_are_copied_in_the_order_given(family: str) -> None:
     assert teacher.config.num_hidden_layers == 4
 
 
-def test_the_head_is_new_and_of_the_size_asked_for() -> None:
+def test_the_head_is_copied_when_it_fits_and_new_otherwise() -> None:
     teacher = tiny_model(layers=2, num_labels=3)
-    student = student_from_layers(teacher, (2,), num_labels=1, seed=0)
-    assert student.classifier.weight.shape == (1, 16)
     same = student_from_layers(teacher, (2,), num_labels=3, seed=0)
-    assert not torch.equal(same.classifier.weight, teacher.classifier.weight)
+    torch.testing.assert_close(same.classifier.state_dict(), teacher.classifier.state_dict(), rtol=0, atol=0)
+    other = student_from_layers(teacher, (2,), num_labels=1, seed=0)
+    assert other.classifier.weight.shape == (1, 16)
+
+
+def test_all_layers_in_order_give_the_teachers_answers() -> None:
+    teacher = tiny_model(layers=2, num_labels=3)
+    student = student_from_layers(teacher, (1, 2), num_labels=3, seed=0)
+    ids = torch.arange(10).reshape(2, 5)
+    assert torch.equal(student(ids).logits, teacher(ids).logits)
 
 
 def test_changing_the_student_leaves_the_teacher_alone() -> None:

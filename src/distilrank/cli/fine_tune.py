@@ -22,7 +22,9 @@ def fine_tune(
     objective: Annotated[
         list[str] | None, typer.Option(help="info_nce, bce or listwise; give several to add them up.")
     ] = None,
-    groups: Annotated[Path | None, typer.Option(help="Groups instead of the folder's own, such as scored ones.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="Groups instead of the folder's own, such as scored ones.")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the groups or examples.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; overrides --epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Groups (or examples) per step.")] = None,
@@ -79,9 +81,7 @@ def fine_tune(
             model, data=data, out=out, settings=chosen, command=command, offline=offline, bad=bad
         )
     else:
-        network, tokenizer = load_model(
-            model, num_labels=1, head=head, seed=chosen.training.seed, offline=offline
-        )
+        network, tokenizer = load_model(model, num_labels=1, head=head, seed=chosen.training.seed, offline=offline)
         dev = DevSettings(queries=dev_queries, depth=dev_depth)
         trained = fine_tune_on_groups(
             network,

@@ -25,7 +25,11 @@ S = TypeVar("S")
 
 
 def read_settings(
-    kind: type[S], path: str | Path | None = None, *, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None
+    kind: type[S],
+    path: str | Path | None = None,
+    *,
+    changes: Sequence[str] = (),
+    given: Mapping[str, Any] | None = None,
 ) -> S:
     """Build a settings dataclass: its defaults, then the file, then ``given``, then ``changes``.
 

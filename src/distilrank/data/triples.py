@@ -32,7 +32,9 @@ class SampledPairs(Sequence[Example]):
     def __init__(self, groups: Sequence[Group], *, triples: int, seed: int) -> None:
         self._groups = groups
         self._usable = [
-            i for i, group in enumerate(groups) if any(r > 0 for r in group.relevance) and any(r <= 0 for r in group.relevance)
+            i
+            for i, group in enumerate(groups)
+            if any(r > 0 for r in group.relevance) and any(r <= 0 for r in group.relevance)
         ]
         if not self._usable:
             raise InputError("no group has both a relevant and a non-relevant passage, so no triple can be drawn")
@@ -56,6 +58,9 @@ class SampledPairs(Sequence[Example]):
         group = self._groups[self._usable[int(draw.integers(len(self._usable)))]]
         positives = [i for i, relevance in enumerate(group.relevance) if relevance > 0]
         negatives = [i for i, relevance in enumerate(group.relevance) if relevance <= 0]
-        positive, negative = positives[int(draw.integers(len(positives)))], negatives[int(draw.integers(len(negatives)))]
+        positive, negative = (
+            positives[int(draw.integers(len(positives)))],
+            negatives[int(draw.integers(len(negatives)))],
+        )
         passage = group.passages[negative if is_negative else positive]
         return Example(text=group.query, text_pair=passage, label=0 if is_negative else 1, example_id=group.query_id)

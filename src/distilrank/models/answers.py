@@ -96,6 +96,11 @@ def answer(
     return Answers(output.logits, tuple(output.hidden_states) if hidden_states else (), scores)
 
 
+def usual_batch_tokens(device: torch.device | str) -> int:
+    """Return how many tokens run best at once: 1024 on a CPU, whose caches larger batches overflow, else 32768."""
+    return 1024 if torch.device(device).type == "cpu" else 32768
+
+
 def takes_token_types(model: PreTrainedModel) -> bool:
     """Tell whether the network reads ``token_type_ids`` (DistilBERT and ModernBERT do not)."""
     return "token_type_ids" in inspect.signature(model.forward).parameters

@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from distilrank.data.tokens import PairTokenizer
-from distilrank.models.answers import Batch
+from distilrank.models.answers import Batch, usual_batch_tokens
 
 
 class BiEncoderScorer:
@@ -29,7 +29,7 @@ class BiEncoderScorer:
         model: Any encoder that returns ``last_hidden_state``.
         tokenizer: Its tokeniser.
         scale: What the cosine is multiplied with.
-        batch_tokens: Most tokens run at once.
+        batch_tokens: Most tokens run at once; None: what suits the device.
         precision: "bf16" runs in autocast.
     """
 
@@ -39,13 +39,13 @@ class BiEncoderScorer:
         tokenizer: PairTokenizer,
         *,
         scale: float = 20.0,
-        batch_tokens: int = 8192,
+        batch_tokens: int | None = None,
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.scale = scale
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or usual_batch_tokens(model.device)
         self.precision = precision
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:

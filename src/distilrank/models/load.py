@@ -23,6 +23,8 @@ from distilrank.data.files import file_hash
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import MissingExtraError, ModelError, OfflineError, SettingsError
 from distilrank.models.cosine import BertForCosineRanking, CosineRankingConfig
+from distilrank.models.relu_head import MARK as RELU_HEAD
+from distilrank.models.relu_head import use_relu_head
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
@@ -75,6 +77,8 @@ def load_model(
             torch.manual_seed(seed)
             build = _load_cosine if kind == "cosine" else _load_classic
             model = build(source, config, num_labels=num_labels, offline=offline)
+        if getattr(config, "distilrank_head", None) == RELU_HEAD and kind == "classic":
+            use_relu_head(model)
         if problem_type is not None:
             model.config.problem_type = problem_type
         name_labels(model.config, label_names, num_labels=num_labels)

@@ -29,9 +29,10 @@ def layer_mapping(rule: str | Sequence[int], *, student_layers: int, teacher_lay
             )
         if rule == "uniform":
             if n % m:
+                near = ", ".join(str(round(i * n / m)) for i in range(1, m + 1))
                 raise SettingsError(
                     f"mapping 'uniform' needs a number of teacher layers that the student's divides: student {m}, "
-                    f"teacher {n}; name the teacher layers, as in mapping: [{', '.join(str(round(i * n / m)) for i in range(1, m + 1))}]"
+                    f"teacher {n}; name the teacher layers, as in mapping: [{near}]"
                 )
             return tuple(i * n // m for i in range(1, m + 1))
         if rule == "top":
@@ -42,6 +43,6 @@ def layer_mapping(rule: str | Sequence[int], *, student_layers: int, teacher_lay
     layers = tuple(rule)
     if len(layers) != m or not all(1 <= layer <= n for layer in layers):
         raise SettingsError(
-            f"mapping is {list(layers)} but must name one teacher layer from 1 to {n} for each of the {m} student layers"
+            f"mapping is {list(layers)} but must name one teacher layer from 1 to {n} for each of {m} student layers"
         )
     return layers

@@ -34,7 +34,7 @@ def require_same_tokens(student: PairTokenizer, teacher: PairTokenizer) -> None:
     if not same_size or student.encode([PROBE], [PROBE]) != teacher.encode([PROBE], [PROBE]):
         raise ModelError(
             "teacher and student turn text into different token ids "
-            f"({student.vocabulary_size} and {teacher.vocabulary_size} in the vocabularies), so one batch cannot serve both"
+            f"(vocabularies of {teacher.vocabulary_size} and {student.vocabulary_size}), so one batch cannot serve both"
         )
 
 

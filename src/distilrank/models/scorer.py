@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import ModelError
-from distilrank.models.answers import Batch, answer
+from distilrank.models.answers import Batch, answer, usual_batch_tokens
 from distilrank.models.load import stored_label_names
 
 
@@ -41,7 +41,7 @@ class TorchScorer:
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.batch_tokens = batch_tokens or (1024 if model.device.type == "cpu" else 32768)
+        self.batch_tokens = batch_tokens or usual_batch_tokens(model.device)
         self.precision = precision
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:

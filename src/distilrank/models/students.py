@@ -120,8 +120,8 @@ def student_from_layers(
 ) -> PreTrainedModel:
     """Return a sequence classifier that starts from chosen layers of a teacher.
 
-    Embeddings, the layers and, where both have one, the pooler are copied; the head is new. A teacher with
-    another head than the family's own (``BertForCosineRanking``) gives a classic student too.
+    Embeddings, the layers and, where both have one of the same shape, pooler and head are copied; what is left is
+    new. A teacher with another head than the family's own (``BertForCosineRanking``) gives a classic student too.
 
     Args:
         teacher: A network of the BERT family; it is only read.
@@ -142,6 +142,13 @@ def student_from_layers(
         source_part, target_part = (getattr(model.base_model, name, None) for model in (teacher, student))
         if isinstance(source_part, nn.Module) and isinstance(target_part, nn.Module):
             _copy(source_part, target_part)
+    head = getattr(teacher, "classifier", None)
+    if (
+        isinstance(head, nn.Module)
+        and teacher.config.num_labels == num_labels
+        and type(head) is type(student.classifier)
+    ):
+        _copy(head, student.classifier)
     return student
 
 

@@ -8,8 +8,9 @@ A ranker learns from groups (a query, its relevant passages, negatives) by one o
 - ``listwise``: the list against the distribution that graded judgements, or scores given with the groups,
   define (Cao et al. 2007, ListNet).
 
-Only ``bce`` pins down the absolute score: after the others sigmoid(logit) means nothing, and a procedure that
-uses the teacher's probabilities (Simplified TinyBERT's soft term) wants a teacher trained with it too.
+Only ``bce`` pins down the absolute score. After the others the head is scaled and shifted to give probabilities
+(``calibrate``), since a procedure that reads the teacher's (Simplified TinyBERT's soft term) needs them; the order of
+passages stays.
 
 A classifier learns from labelled texts or pairs: cross entropy for classes, binary cross entropy per label for
 multi-label, squared error for regression, as its ``problem_type`` says.
@@ -37,6 +38,8 @@ from distilrank.losses import (
     regression_mse,
 )
 from distilrank.models.answers import answer
+from distilrank.models.calibration import fit_platt, fold_into_head
+from distilrank.models.scorer import TorchScorer
 from distilrank.records import Example, Group
 from distilrank.training.examples import LabelledBatch, split_examples
 from distilrank.training.groups import GroupBatch, split_groups
@@ -52,16 +55,20 @@ class FineTuneSettings:
         objectives: What a ranker minimises: the sum of these (see ``OBJECTIVES``). Classifiers ignore it.
         gains: What ``listwise`` takes for the worth of a passage: its judgement, or the score given with it.
         temperature: Divides gains and scores in ``listwise``.
+        calibration_groups: Groups, the first ones, that a ranker trained without ``bce`` is calibrated on at the
+            end; 0 leaves its logits as they are.
         max_tokens: Longest pair; longer ones are truncated.
-        batch_tokens: Most tokens run at once, padding included; less saves memory and changes no result.
+        batch_tokens: Most tokens run at once, padding included; less saves memory and changes no result. None:
+            what suits the device.
         training: The loop's settings; ``batch_size`` counts groups (rankers) or examples (classifiers).
     """
 
     objectives: tuple[str, ...] = ("info_nce",)
     gains: Literal["relevance", "scores"] = "relevance"
     temperature: float = 1.0
+    calibration_groups: int = 200
     max_tokens: int = 256
-    batch_tokens: int = 4096
+    batch_tokens: int | None = None
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(batch_size=8))
 
     def __post_init__(self) -> None:
@@ -105,7 +112,7 @@ def fine_tune_ranker(
     if model.config.num_labels != 1:
         raise ModelError(f"a ranker has one logit, but this model has {model.config.num_labels}")
     limited = tokenizer.with_max_tokens(settings.max_tokens)
-    return train(
+    result = train(
         model=model,
         examples=groups,
         split=lambda step: split_groups(
@@ -118,6 +125,19 @@ def fine_tune_ranker(
         evaluate=evaluate,
         stage="fine-tune",
     )
+    if "bce" not in settings.objectives and settings.calibration_groups:
+        calibrate(model, limited, groups[: settings.calibration_groups], batch_tokens=settings.batch_tokens)
+    return result
+
+
+def calibrate(
+    model: PreTrainedModel, tokenizer: PairTokenizer, groups: Sequence[Group], *, batch_tokens: int | None = None
+) -> None:
+    """Scale and shift the head so that sigmoid(logit) is a probability, on groups it was trained on."""
+    scorer = TorchScorer(model, tokenizer, batch_tokens=batch_tokens)
+    logits = scorer.score([(group.query, passage) for group in groups for passage in group.passages])
+    relevance = torch.tensor([value for group in groups for value in group.relevance])
+    fold_into_head(model, *fit_platt(torch.from_numpy(logits), relevance > 0))
 
 
 def ranker_loss_terms(model: PreTrainedModel, batch: GroupBatch, settings: FineTuneSettings) -> dict[str, Tensor]:

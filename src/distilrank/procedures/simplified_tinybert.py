@@ -66,7 +66,7 @@ class SimplifiedTinyBertSettings:
         hard: Weight of the cross entropy with the label.
         temperature: Of the soft term.
         max_tokens: Longest pair (256 in the code).
-        batch_tokens: Most tokens run at once, padding included; changes no result.
+        batch_tokens: Most tokens run at once, padding included; changes no result. None: what suits the device.
         as_published: The code's normalisation: everything padded to ``max_tokens``, means over all cells of a
             batch, scores up to -100 zeroed, class mean, one shared projection with a bias, a ReLU before the
             student's classifier. For comparison with the published system; ours is the default.
@@ -81,7 +81,7 @@ class SimplifiedTinyBertSettings:
     hard: float = 1.0
     temperature: float = 1.0
     max_tokens: int = 256
-    batch_tokens: int = 4096
+    batch_tokens: int | None = None
     as_published: bool = False
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=2, batch_size=64))
 

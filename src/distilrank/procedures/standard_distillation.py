@@ -38,14 +38,14 @@ class StandardDistillationSettings:
         alpha: Share of the soft term, from 0 (labels only) to 1 (teacher only).
         temperature: Of the soft term.
         max_tokens: Longest pair.
-        batch_tokens: Most tokens run at once, padding included; changes no result.
+        batch_tokens: Most tokens run at once, padding included; changes no result. None: what suits the device.
         training: As Simplified TinyBERT's: batch of 64, 5e-5, 2 epochs, 10% warm-up.
     """
 
     alpha: float = 0.5
     temperature: float = 1.0
     max_tokens: int = 256
-    batch_tokens: int = 4096
+    batch_tokens: int | None = None
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=2, batch_size=64))
 
     def __post_init__(self) -> None:

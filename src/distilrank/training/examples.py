@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distilrank.data.tokens import PairTokenizer, token_batches
 from distilrank.errors import InputError
-from distilrank.models.answers import Batch
+from distilrank.models.answers import Batch, usual_batch_tokens
 from distilrank.records import Example
 from distilrank.training.microbatch import MicroBatch
 
@@ -33,7 +33,7 @@ def split_examples(
     examples: Sequence[Example],
     *,
     tokenizer: PairTokenizer,
-    batch_tokens: int,
+    batch_tokens: int | None = None,
     device: torch.device | str = "cpu",
     length: int | None = None,
 ) -> list[MicroBatch[LabelledBatch]]:
@@ -42,10 +42,11 @@ def split_examples(
     Args:
         examples: Texts or pairs, not both in one call.
         tokenizer: Decides the token limit.
-        batch_tokens: Most tokens of a micro-batch, padding included.
+        batch_tokens: Most tokens of a micro-batch, padding included. None: what suits the device.
         device: Where the tensors go.
         length: Pad every example to this many tokens. None: to the longest of its micro-batch.
     """
+    batch_tokens = batch_tokens or usual_batch_tokens(device)
     pairs = None if examples[0].text_pair is None else [_second_text(example) for example in examples]
     encoded = tokenizer.encode([example.text for example in examples], pairs)
     micro_batches = []

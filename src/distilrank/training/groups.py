@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from distilrank.data.tokens import Encoded, PairTokenizer, token_batches
 from distilrank.errors import InputError
-from distilrank.models.answers import Batch, answer
+from distilrank.models.answers import Batch, answer, usual_batch_tokens
 from distilrank.records import Group
 from distilrank.training.microbatch import MicroBatch
 
@@ -40,7 +40,11 @@ class GroupBatch:
 
 
 def split_groups(
-    groups: Sequence[Group], *, tokenizer: PairTokenizer, batch_tokens: int, device: torch.device | str = "cpu"
+    groups: Sequence[Group],
+    *,
+    tokenizer: PairTokenizer,
+    batch_tokens: int | None = None,
+    device: torch.device | str = "cpu",
 ) -> list[MicroBatch[GroupBatch]]:
     """Cut a step's groups into micro-batches of whole groups.
 
@@ -48,9 +52,10 @@ def split_groups(
         groups: At least one passage in each.
         tokenizer: Decides the token limit.
         batch_tokens: Most tokens of one chunk that is run at once; a micro-batch keeps the activations of
-            about four such chunks, or of one group.
+            about four such chunks, or of one group. None: what suits the device.
         device: Where the tensors go.
     """
+    batch_tokens = batch_tokens or usual_batch_tokens(device)
     queries = [group.query for group in groups for _ in group.passages]
     encoded = tokenizer.encode(queries, [passage for group in groups for passage in group.passages])
     micro_batches: list[MicroBatch[GroupBatch]] = []

@@ -156,9 +156,7 @@ def distil(
     else:
         ranking = RankingData.open(data, groups=groups, bad=bad)
         file, judge = ranking.groups_file, ranking.judge(scorer, dev)
-        examples = SampledPairs(
-            ranking.groups, triples=triples or 2 * len(ranking.groups), seed=settings.training.seed
-        )
+        examples = SampledPairs(ranking.groups, triples=triples or 2 * len(ranking.groups), seed=settings.training.seed)
     identity = {
         "procedure": name,
         "teacher": weights_identity(teacher),

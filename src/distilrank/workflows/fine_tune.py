@@ -78,7 +78,15 @@ def fine_tune_on_groups(
     )
     inputs = {"groups": ranking.groups_file}
     return finish(
-        model, tokenizer, out, verb="fine-tune", result=result, card=card, settings=identity, inputs=inputs, started_from=started_from
+        model,
+        tokenizer,
+        out,
+        verb="fine-tune",
+        result=result,
+        card=card,
+        settings=identity,
+        inputs=inputs,
+        started_from=started_from,
     )
 
 
@@ -92,11 +100,16 @@ def fine_tune_on_labels(
     offline: bool = False,
     bad: BadLines | None = None,
 ) -> Trained:
-    """Fine-tune a classifier on labelled texts or pairs and save it; arguments as ``fine_tune_on_groups``'s.
+    """Fine-tune a classifier on labelled texts or pairs and save it.
 
     Args:
         started_from: Folder or hub name of the checkpoint; it gets a new head for the labels of the data.
+        data: A folder that ``prepare`` made of classification data, or one file of examples.
+        out: Folder of the classifier; the run's journal and checkpoints go to ``out/run``.
+        settings: How to train.
+        command: The command line, for the card.
         offline: Whether to use only what is on this machine.
+        bad: How many bad lines may be skipped.
     """
     labelled = LabelledData.open(data, bad=bad)
     kind, names = labelled.train.kind, labelled.train.label_names
@@ -134,6 +147,13 @@ def fine_tune_on_labels(
     )
     inputs = {"train": labelled.train_file}
     return finish(
-        model, tokenizer, out, verb="fine-tune", result=result, card=card, settings=identity, inputs=inputs, started_from=started_from
+        model,
+        tokenizer,
+        out,
+        verb="fine-tune",
+        result=result,
+        card=card,
+        settings=identity,
+        inputs=inputs,
+        started_from=started_from,
     )
-

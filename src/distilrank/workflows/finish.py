@@ -56,5 +56,12 @@ def finish(
     full_card = replace(card, parameters=parameters, megabytes=megabytes, max_tokens=tokenizer.max_tokens)
     write_model_card(folder, full_card)
     outputs = {"weights": folder / "model.safetensors", "onnx": folder / "onnx" / "model.onnx"}
-    write_manifest(folder, verb=verb, settings=settings, inputs=inputs, outputs=outputs, extra={"started_from": started_from})
+    write_manifest(
+        folder,
+        verb=verb,
+        settings=settings,
+        inputs=inputs,
+        outputs=outputs,
+        extra={"started_from": started_from, "parameters": parameters},
+    )
     return Trained(folder=folder, result=result, parameters=parameters)

@@ -99,10 +99,14 @@ def dev_candidates(folder: RankingFolder, settings: DevSettings) -> tuple[Qrels,
     qrels = folder.qrels(settings.split)
     runs = folder.runs(settings.split)
     if not runs:
-        raise InputError(f"has no first-stage run of split {settings.split!r}; make one with: distilrank prepare", path=folder.path)
+        raise InputError(
+            f"has no first-stage run of split {settings.split!r}; make one with: distilrank prepare", path=folder.path
+        )
     candidates = read_run(next(iter(runs.values())))
     chosen = sorted(query_id for query_id in qrels if query_id in candidates)[: settings.queries]
-    return {query_id: qrels[query_id] for query_id in chosen}, shorten(candidates, depth=settings.depth, query_ids=chosen)
+    return {query_id: qrels[query_id] for query_id in chosen}, shorten(
+        candidates, depth=settings.depth, query_ids=chosen
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
