@@ -150,7 +150,7 @@ def test_mistakes_are_one_sentence(command, folder: Path, arguments: list[str], 
 def test_a_folder_that_is_not_there(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, _, err = command(tmp_path / "no", "--query", "red", stdin=b"red\n")
     assert code == 2
-    assert "there is no model folder" in err
+    assert "there is no folder" in err
 
 
 def test_help_has_examples(command) -> None:  # type: ignore[no-untyped-def]

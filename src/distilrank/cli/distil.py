@@ -25,6 +25,10 @@ def distil(
     student: Annotated[str | None, typer.Option(help="Student from a checkpoint: a folder or a hub name.")] = None,
     triples: Annotated[int | None, typer.Option(help="Rankers: triples drawn; two for each group by default.")] = None,
     groups: Annotated[Path | None, typer.Option(help="Groups instead of the folder's own.")] = None,
+    filter_positives: Annotated[
+        float | None,
+        typer.Option(help="Train on passages of relevant documents from this probability by the teacher, such as 0.5."),
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs or examples.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; overrides --epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs (or examples) per step.")] = None,
@@ -52,6 +56,7 @@ def distil(
       distilrank distil --teacher runs/teacher --data runs/nfcorpus --shape 3/384/1536/12 --out runs/small
       distilrank distil --procedure standard --teacher runs/teacher --data runs/nfcorpus --layers 3 --out runs/kd
       distilrank distil --teacher runs/teacher --data runs/nfcorpus --layers 3 --set attention=0 --out runs/no-attention
+      distilrank distil --teacher runs/teacher --data runs/cut --filter-positives 0.5 --layers 3 --out runs/documents
     """
     from distilrank.cli.trained import show
     from distilrank.data.lines import BadLines
@@ -87,6 +92,7 @@ def distil(
         dev=DevSettings(queries=dev_queries, depth=dev_depth),
         triples=triples,
         groups=groups,
+        filter_positives=filter_positives,
         command="distilrank " + " ".join(sys.argv[1:]),
         offline=offline,
         bad=bad,

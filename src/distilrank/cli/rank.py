@@ -6,16 +6,12 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from distilrank.errors import InputError
-
-if TYPE_CHECKING:
-    from distilrank.scorer import Scorer
 
 STANDARD_INPUT = "-"
 
@@ -75,12 +71,13 @@ def _rank_passages(
 ) -> None:
     """Rank the passages of a file or of standard input and print them."""
     from distilrank.runtime.ranker import ranked
+    from distilrank.workflows.scorers import load_scorer
 
     candidates = list(_read_candidates(source))
     if not candidates:
         raise InputError("holds no passages; give one per line", path=_shown(source))
     texts = [candidate.content for candidate in candidates]
-    scores = load_scorer(model, threads=threads).score([(query, text) for text in texts])
+    scores = load_scorer(model, threads=threads, offline=True).score([(query, text) for text in texts])
     results = []
     for place in ranked(scores, texts, top_k=top_k):
         doc_id = candidates[place.index].doc_id
@@ -108,10 +105,11 @@ def _rank_run(
     from distilrank.data.folder import RankingFolder
     from distilrank.data.trec import ranking, read_run, write_run
     from distilrank.evaluation.rerank import rerank
+    from distilrank.workflows.scorers import load_scorer
 
     folder = RankingFolder(data, collection=collection)
     reranked = rerank(
-        load_scorer(model, threads=threads),
+        load_scorer(model, threads=threads, offline=True),
         queries=folder.queries,
         passages=folder.passages,
         candidates=read_run(run),
@@ -123,27 +121,6 @@ def _rank_run(
         reranked = {query_id: {name: reranked[query_id][name] for name in names} for query_id, names in best.items()}
     write_run(reranked, out_run, tag="-".join(model.resolve().name.split()) or "distilrank")
     print(f"re-ranked {len(reranked)} queries into {out_run}", file=sys.stderr)
-
-
-def load_scorer(model: Path, *, threads: int | None = None) -> Scorer:
-    """Return the exported ranker of a folder, or its torch network where it was not exported.
-
-    Raises:
-        ModelError: Neither can be loaded.
-    """
-    from distilrank.runtime.ranker import Ranker
-
-    exported = (model / "onnx" / "model.onnx").is_file()
-    if exported or not model.is_dir() or find_spec("torch") is None:
-        return Ranker.load(model, threads=threads)
-    import torch
-
-    from distilrank.models.load import load_model
-    from distilrank.models.scorer import TorchScorer
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return TorchScorer(*load_model(model, offline=True))
 
 
 def _read_candidates(source: str) -> Iterator[_Candidate]:

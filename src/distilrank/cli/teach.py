@@ -33,23 +33,31 @@ def teach(
       distilrank fine-tune --data runs/openqa --groups runs/openqa/groups/scored.jsonl --head cosine \
         --objective listwise --set gains=scores --out runs/teacher
     """
-    from rich.progress import track
-
     from distilrank.data.groups import write_groups
     from distilrank.data.trec import read_run
+    from distilrank.errors import InputError, SettingsError
+    from distilrank.models.answers import usual_device
     from distilrank.models.bi_encoder import BiEncoderScorer
     from distilrank.models.load import load_model
     from distilrank.teaching.groups import score_groups
+    from distilrank.workflows.progress import tracked
     from distilrank.workflows.training_data import RankingData
 
+    if limit is not None and limit < 1:
+        raise SettingsError(f"--limit is {limit} but must be at least 1")
     ranking = RankingData.open(data)
-    model, tokenizer = load_model(bi_encoder, offline=offline)
-    scorer = BiEncoderScorer(model, tokenizer.with_max_tokens(max_tokens), precision=precision)
-    count = min(len(ranking.groups), limit or len(ranking.groups))
     run = None
     if first_stage_weight and ranking.folder is not None:
-        run = read_run(next(iter(ranking.folder.runs("train").values())))
+        files = ranking.folder.runs("train")
+        if not files:
+            problem = "has no first-stage run of split 'train'; make one with: distilrank prepare"
+            raise InputError(f"{problem}, or leave it out with --first-stage-weight 0", path=data)
+        run = read_run(next(iter(files.values())))
+    model, tokenizer = load_model(bi_encoder, offline=offline, max_tokens=max_tokens)
+    model.to(usual_device())  # type: ignore[arg-type]
+    scorer = BiEncoderScorer(model, tokenizer, precision=precision)
+    count = min(len(ranking.groups), limit or len(ranking.groups))
     groups = (ranking.groups[i] for i in range(count))
     scored = score_groups(groups, scorer, first_stage=run, first_stage_weight=first_stage_weight)
-    written = write_groups(track(scored, total=count, description="scoring groups"), out)
+    written = write_groups(tracked(scored, "scoring groups", total=count), out)
     print(f"{out}: {written:,} scored groups")

@@ -44,15 +44,21 @@ def read_settings(
         InputError: The file cannot be read.
     """
     tree = {} if path is None else _read_tree(Path(path))
+    if path is not None:
+        _build(kind, tree, path, prefix="")  # so that only what is wrong in the file is said to be wrong there
     for name, value in (given or {}).items():
         if value is not None:
-            _put(tree, kind, name, value, path)
+            _put(tree, kind, name, value)
     for change in changes:
         name, equals, text = change.partition("=")
         if not equals:
             raise SettingsError(f"--set wants name=value, not {change!r}")
-        _put(tree, kind, name.strip(), yaml.safe_load(text), None)
-    return _build(kind, tree, path, prefix="")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SettingsError(f"--set {change!r} holds no value that can be read; quote it as in YAML") from None
+        _put(tree, kind, name.strip(), value)
+    return _build(kind, tree, None, prefix="")
 
 
 def as_json(settings: Any) -> dict[str, Any]:
@@ -61,10 +67,12 @@ def as_json(settings: Any) -> dict[str, Any]:
 
 
 def _read_tree(path: Path) -> dict[str, Any]:
-    with open_text(path) as file:
-        text = file.read()
     try:
+        with open_text(path) as file:
+            text = file.read()
         tree = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except UnicodeDecodeError:
+        raise InputError("is not UTF-8 text; convert it to UTF-8", path=path) from None
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise InputError(f"cannot be parsed ({' '.join(str(error).split())}); mend it", path=path) from None
     if tree is None:
@@ -74,7 +82,7 @@ def _read_tree(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _put(tree: dict[str, Any], kind: type, name: str, value: Any, path: str | Path | None) -> None:
+def _put(tree: dict[str, Any], kind: type, name: str, value: Any) -> None:
     """Set a dotted name; a bare name that only a nested dataclass has is found there."""
     table, _, rest = name.partition(".")
     nested = _nested(kind)
@@ -87,7 +95,7 @@ def _put(tree: dict[str, Any], kind: type, name: str, value: Any, path: str | Pa
                 tree = tree.setdefault(place, {})
                 break
         else:
-            raise _unknown(name, [*_names(kind), *(n for inner in nested.values() for n in _names(inner))], path)
+            raise _unknown(name, [*_names(kind), *(n for inner in nested.values() for n in _names(inner))], None)
     tree[name] = value
 
 
@@ -96,7 +104,9 @@ def _build(kind: type[S], tree: Mapping[str, Any], path: str | Path | None, *, p
     values: dict[str, Any] = {}
     for name, value in tree.items():
         if name not in hints:
-            raise _unknown(f"{prefix}{name}", [f"{prefix}{known}" for known in _names(kind)], path)
+            inner_names = [f"{table}.{inner}" for table, kind_of in nested.items() for inner in _names(kind_of)]
+            known = [f"{prefix}{known}" for known in (*_names(kind), *inner_names)]
+            raise _unknown(f"{prefix}{name}", known, path)
         if name in nested:
             if not isinstance(value, dict):
                 raise SettingsError(f"{prefix}{name} is {value!r} but must be a table of settings", path=path)
@@ -140,7 +150,7 @@ def _matched(value: Any, hint: Any) -> tuple[bool, Any]:
         except ValueError:
             return False, None
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool), value
+        return (True, float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else (False, None)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool), value
     return isinstance(value, hint), value

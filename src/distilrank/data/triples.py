@@ -13,7 +13,7 @@ from typing import overload
 
 import numpy as np
 
-from distilrank.errors import InputError
+from distilrank.errors import InputError, SettingsError
 from distilrank.records import Example, Group
 
 
@@ -27,9 +27,12 @@ class SampledPairs(Sequence[Example]):
 
     Raises:
         InputError: When no group has both a positive and a negative.
+        SettingsError: When ``triples`` is below 1.
     """
 
     def __init__(self, groups: Sequence[Group], *, triples: int, seed: int) -> None:
+        if triples < 1:
+            raise SettingsError(f"triples is {triples} but must be at least 1")
         self._groups = groups
         self._usable = [
             i

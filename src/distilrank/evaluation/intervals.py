@@ -8,6 +8,7 @@ cases in which it is undefined.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,14 +109,15 @@ def _bootstrap(
 ) -> NDArray[np.float64]:
     """Return the statistic of every draw, shape (resamples,)."""
     # The percentiles are taken by the caller: scipy's interval is undefined as soon as one draw has no ratio.
-    result = stats.bootstrap(
-        samples,
-        statistic,
-        n_resamples=resamples,
-        batch=max(1, _BATCH_BYTES // (8 * samples[0].size)),
-        paired=len(samples) > 1,
-        vectorized=True,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
+    with warnings.catch_warnings(category=stats.DegenerateDataWarning, action="ignore"):
+        result = stats.bootstrap(
+            samples,
+            statistic,
+            n_resamples=resamples,
+            batch=max(1, _BATCH_BYTES // (8 * samples[0].size)),
+            paired=len(samples) > 1,
+            vectorized=True,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
     return np.asarray(result.bootstrap_distribution, dtype=np.float64)

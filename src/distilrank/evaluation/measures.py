@@ -86,14 +86,25 @@ def measure(qrels: Qrels, run: Run, names: Sequence[str]) -> Measures:
     if not judged:
         raise InputError("no query is judged, so there is nothing to measure: check the qrels file and the split")
     ranked = {query_id: _by_rank(run[query_id]) for query_id in judged if run.get(query_id)}
-    found: dict[str, dict[str, float]] = {str(each): {} for each in wanted}
-    for metric in ir_measures.iter_calc(list(dict.fromkeys(wanted)), judged, ranked):
-        found[str(metric.measure)][metric.query_id] = float(metric.value)
     return Measures(
-        per_query={name: {query_id: values[query_id] for query_id in judged} for name, values in found.items()},
+        per_query={str(each): _values(each, judged, ranked) for each in wanted},
         without_results=tuple(query_id for query_id in judged if query_id not in ranked),
         without_judgements=tuple(sorted(query_id for query_id in run if query_id not in judged)),
     )
+
+
+def _values(wanted: ir_measures.Measure, qrels: Qrels, run: Run) -> dict[str, float]:
+    """Return query_id -> value of one measure."""
+    # One measure at a time: asked for nDCG@10 and nDCG(gains={...})@10 at once, ir_measures 0.4.3 may give the values
+    # of one under the name of the other. Queries go by numbers, because gdeval (ERR) takes no other names.
+    numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
+    judged = {numbers[query_id]: documents for query_id, documents in qrels.items()}
+    ranked = {numbers[query_id]: documents for query_id, documents in run.items()}
+    try:
+        found = {each.query_id: float(each.value) for each in ir_measures.iter_calc([wanted], judged, ranked)}
+    except Exception as error:  # half a dozen libraries, each with errors of its own
+        raise InputError(f"measure {str(wanted)!r} cannot be computed on this data ({error})") from error
+    return {query_id: found[number] for query_id, number in numbers.items()}
 
 
 def _by_rank(scores: Mapping[str, float]) -> dict[str, float]:
@@ -145,12 +156,21 @@ def _known_measure(name: str, family: str, parameters: Mapping[str, object], at:
     found: ir_measures.Measure = known[family](**parameters)
     if at is not None:
         found = found @ at
-    try:
-        computable = bool(ir_measures.DefaultPipeline.supports(found))  # type: ignore[no-untyped-call]
-    except AssertionError as error:  # how ir_measures refuses a parameter
-        raise InputError(f"measure {name!r} is wrong: {error}") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"measure {name!r} has a parameter that is not known") from error
-    if not computable:
+    for parameter in ("cutoff", "rel"):
+        value = found.params.get(parameter, 1)
+        # Below 1, trec_eval's code takes the process down.
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"measure {name!r} has {parameter} {value!r}; give a whole number from 1 up")
+    if not _is_computable(name, found):
         raise InputError(f"measure {name!r} cannot be computed by the libraries that are installed")
     return found
+
+
+def _is_computable(name: str, found: ir_measures.Measure) -> bool:
+    try:
+        return bool(ir_measures.DefaultPipeline.supports(found))  # type: ignore[no-untyped-call]
+    except AssertionError as error:  # how ir_measures refuses a parameter
+        needed = found.SUPPORTED_PARAMS.get(found.AT_PARAM)
+        if needed is not None and needed.required and found.AT_PARAM not in found.params:
+            raise InputError(f"measure {name!r} lacks its {found.AT_PARAM}: write {name}@ and a number") from error
+        raise InputError(f"measure {name!r} is wrong: {error}") from error

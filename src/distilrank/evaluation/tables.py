@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
-from distilrank.evaluation.classification import ClassificationEvaluation
 from distilrank.evaluation.evaluate import Evaluation
 from distilrank.evaluation.intervals import Interval
+
+if TYPE_CHECKING:  # scikit-learn takes a second to load
+    from distilrank.evaluation.classification import ClassificationEvaluation
 
 
 def ranking_tables(evaluation: Evaluation) -> list[Table]:
@@ -61,7 +65,7 @@ def _measures_table(evaluation: Evaluation) -> Table:
     for name in evaluation.measures:
         table.add_column(name, justify="right")
     for system, intervals in evaluation.intervals.items():
-        role = " (first stage)" if system == evaluation.first_stage else ""
+        role = " (first stage)" if system == evaluation.first_stage != evaluation.system else ""
         role = role or (" (teacher)" if system == evaluation.teacher else "")
         table.add_row(system + role, *(_number(intervals[name]) for name in evaluation.measures))
     return table

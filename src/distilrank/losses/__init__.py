@@ -13,7 +13,8 @@ from distilrank.losses.hard import hard_cross_entropy, multi_label_cross_entropy
 from distilrank.losses.hidden_states import as_published_hidden_state_loss, hidden_state_loss
 from distilrank.losses.listwise import graded_listwise, info_nce
 from distilrank.losses.pointwise import binary_cross_entropy
-from distilrank.losses.soft import as_published_soft_cross_entropy, soft_cross_entropy
+from distilrank.losses.problems import hard_loss, soft_loss
+from distilrank.losses.soft import as_published_soft_cross_entropy, soft_binary_cross_entropy, soft_cross_entropy
 from distilrank.losses.two_class import class_logits, two_class_logits
 
 __all__ = [
@@ -25,10 +26,13 @@ __all__ = [
     "class_logits",
     "graded_listwise",
     "hard_cross_entropy",
+    "hard_loss",
     "hidden_state_loss",
     "info_nce",
     "multi_label_cross_entropy",
     "regression_mse",
+    "soft_binary_cross_entropy",
     "soft_cross_entropy",
+    "soft_loss",
     "two_class_logits",
 ]

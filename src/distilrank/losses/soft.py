@@ -10,6 +10,7 @@ from distilrank.losses.arguments import (
     require_equal_shapes,
     require_several_classes,
 )
+from distilrank.losses.two_class import two_class_logits
 
 
 def soft_cross_entropy(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -51,6 +52,28 @@ def as_published_soft_cross_entropy(student: Tensor, teacher: Tensor, *, tempera
         ValueError: Shapes differ, there are fewer than two classes, or the temperature is not positive.
     """
     return _products(student, teacher, temperature).mean()
+
+
+def soft_binary_cross_entropy(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Compare the logits of labels that hold or not, each by itself, softened by a temperature.
+
+    What ``soft_cross_entropy`` is to classes: one label is the two classes [0, z].
+
+    Args:
+        student: (batch, labels).
+        teacher: (batch, labels); detached.
+        temperature: T > 0; divides both logits.
+
+    Returns:
+        Scalar: the mean over an example's labels times T^2, then over examples.
+
+    Raises:
+        ValueError: Shapes differ, or the temperature is not positive.
+    """
+    require_equal_shapes(student=student, teacher=teacher)
+    require_dimensions(2, student=student)
+    ours, theirs = (two_class_logits(logits.flatten()) for logits in (student, teacher))  # (batch * labels, 2)
+    return soft_cross_entropy(ours, theirs, temperature=temperature)
 
 
 def _products(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

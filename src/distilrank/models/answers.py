@@ -96,6 +96,11 @@ def answer(
     return Answers(output.logits, tuple(output.hidden_states) if hidden_states else (), scores)
 
 
+def usual_device() -> torch.device:
+    """Return where a network that is only read runs best: the graphics processor when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def usual_batch_tokens(device: torch.device | str) -> int:
     """Return how many tokens run best at once: 1024 on a CPU, whose caches larger batches overflow, else 32768."""
     return 1024 if torch.device(device).type == "cpu" else 32768

@@ -29,10 +29,13 @@ def fit_platt(logits: Tensor, relevant: Tensor) -> tuple[float, float]:
     Raises:
         ModelError: All pairs are relevant or none, or the ranker does not put the relevant ones higher.
     """
+    worse = ModelError("the ranker gives relevant passages no higher scores than others, so it cannot be calibrated")
     positives, negatives = int(relevant.sum()), int((~relevant).sum())
     if not positives or not negatives:
         raise ModelError(f"calibration needs relevant and other passages, but there are {positives} and {negatives}")
     z = logits.double()
+    if bool((z == z[0]).all()):
+        raise worse
     centre, spread = z.mean(), z.std().clamp(min=1e-12)
     target = torch.where(relevant, (positives + 1) / (positives + 2), 1 / (negatives + 2)).double()
     weight = torch.where(relevant, 0.5 / positives, 0.5 / negatives).double()
@@ -49,8 +52,8 @@ def fit_platt(logits: Tensor, relevant: Tensor) -> tuple[float, float]:
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     a = float(parameters[0] / spread)
-    if a <= 0:
-        raise ModelError("the ranker gives relevant passages no higher scores than others, so it cannot be calibrated")
+    if not a > 0:
+        raise worse
     return a, float(parameters[1]) - a * float(centre)
 
 
@@ -62,6 +65,7 @@ def fold_into_head(model: PreTrainedModel, a: float, b: float) -> None:
         ModelError: The head is not a linear classifier or the cosine head.
     """
     classifier = getattr(model, "classifier", None)
+    classifier = getattr(classifier, "out_proj", classifier)  # RoBERTa's and ELECTRA's heads have two layers
     if isinstance(model, BertForCosineRanking):
         model.head.scale.mul_(a)
         model.head.bias.mul_(a).add_(b)

@@ -227,7 +227,8 @@ def _load_cosine(source: str | Path, config: PretrainedConfig, *, num_labels: in
 
 def classic_config(config: PretrainedConfig) -> PretrainedConfig:
     """Return a copy of a configuration that builds the family's own sequence classifier."""
-    described = {name: value for name, value in config.to_dict().items() if name not in {"model_type", "architectures"}}
+    own = {"model_type", "architectures", "distilrank_head"}  # the network's, not its family's
+    described = {name: value for name, value in config.to_dict().items() if name not in own}
     model_type = "bert" if isinstance(config, CosineRankingConfig) else config.model_type
     classic: PretrainedConfig = AutoConfig.for_model(model_type, **described)
     return classic

@@ -29,7 +29,7 @@ def layer_mapping(rule: str | Sequence[int], *, student_layers: int, teacher_lay
             )
         if rule == "uniform":
             if n % m:
-                near = ", ".join(str(round(i * n / m)) for i in range(1, m + 1))
+                near = ", ".join(str((2 * i * n + m) // (2 * m)) for i in range(1, m + 1))  # rounded half up
                 raise SettingsError(
                     f"mapping 'uniform' needs a number of teacher layers that the student's divides: student {m}, "
                     f"teacher {n}; name the teacher layers, as in mapping: [{near}]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from transformers import PreTrainedModel
 
 from distilrank.data.tokens import PairTokenizer
-from distilrank.errors import ModelError
+from distilrank.errors import ModelError, SettingsError
+from distilrank.models.load import position_limit, stored_label_names
 
 PROBE = "Whether 2 tokenisers agree: naïve café, straße, 東京, don't, 3.14, #tag, antidisestablishmentarianism."
 
@@ -16,10 +17,9 @@ def require_same_labels(student: PreTrainedModel, teacher: PreTrainedModel) -> N
     Raises:
         ModelError: With both numbers or both orders.
     """
-    ours, theirs = student.config.num_labels, teacher.config.num_labels
-    if ours != theirs:
-        raise ModelError(f"the student has {ours} label(s) and the teacher {theirs}; they must be the same")
-    names, others = _names(student), _names(teacher)
+    names, others = stored_label_names(student.config), stored_label_names(teacher.config)
+    if len(names) != len(others):
+        raise ModelError(f"the student has {len(names)} label(s) and the teacher {len(others)}; they must be the same")
     if names != others and sorted(names) == sorted(others):
         raise ModelError(f"the student's labels are ordered {names} but the teacher's {others}; make them the same")
 
@@ -31,7 +31,8 @@ def require_same_tokens(student: PairTokenizer, teacher: PairTokenizer) -> None:
         ModelError: When vocabulary size or the ids of a probe text differ.
     """
     same_size = student.vocabulary_size == teacher.vocabulary_size
-    if not same_size or student.encode([PROBE], [PROBE]) != teacher.encode([PROBE], [PROBE]):
+    ours, theirs = (_with_room(tokenizer).encode([PROBE], [PROBE]) for tokenizer in (student, teacher))
+    if not same_size or ours != theirs:
         raise ModelError(
             "teacher and student turn text into different token ids "
             f"(vocabularies of {teacher.vocabulary_size} and {student.vocabulary_size}), so one batch cannot serve both"
@@ -52,5 +53,17 @@ def require_same_heads(student: PreTrainedModel, teacher: PreTrainedModel) -> No
         )
 
 
-def _names(model: PreTrainedModel) -> list[str]:
-    return [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+def require_positions(model: PreTrainedModel, max_tokens: int) -> None:
+    """Refuse pairs longer than what a network has positions for.
+
+    Raises:
+        SettingsError: With both numbers.
+    """
+    limit = position_limit(model.config)
+    if max_tokens > limit:
+        raise SettingsError(f"max_tokens is {max_tokens}, but {type(model).__name__} has positions for {limit} tokens")
+
+
+def _with_room(tokenizer: PairTokenizer) -> PairTokenizer:
+    """Return the tokeniser without the limit of the run, which would make equal ones look different."""
+    return tokenizer.with_max_tokens(512)

@@ -41,7 +41,7 @@ class TorchScorer:
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.batch_tokens = batch_tokens or usual_batch_tokens(model.device)
+        self.batch_tokens = batch_tokens
         self.precision = precision
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
@@ -63,8 +63,10 @@ class TorchScorer:
             text_pairs: Second texts (passages); None for single texts.
         """
         logits = np.empty((len(texts), len(stored_label_names(self.model.config))), np.float32)
+        # Not when it is made: training moves the network to another device later.
+        batch_tokens = self.batch_tokens or usual_batch_tokens(self.model.device)
         with self._scoring():
-            for indices, arrays in self.tokenizer.batches(texts, text_pairs, batch_tokens=self.batch_tokens):
+            for indices, arrays in self.tokenizer.batches(texts, text_pairs, batch_tokens=batch_tokens):
                 batch = Batch.from_arrays(arrays, self.model.device)
                 logits[indices] = answer(self.model, batch).logits.float().cpu().numpy()
         return logits

@@ -39,12 +39,13 @@ from distilrank.losses import (
 )
 from distilrank.models.answers import answer
 from distilrank.models.calibration import fit_platt, fold_into_head
+from distilrank.models.matching import require_positions
 from distilrank.models.scorer import TorchScorer
 from distilrank.records import Example, Group
 from distilrank.training.examples import LabelledBatch, split_examples
 from distilrank.training.groups import GroupBatch, split_groups
 from distilrank.training.loop import TrainingResult, train
-from distilrank.training.settings import TrainingSettings
+from distilrank.training.settings import TrainingSettings, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,10 @@ class FineTuneSettings:
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(batch_size=8))
 
     def __post_init__(self) -> None:
-        """Refuse unknown objectives."""
+        """Refuse unknown objectives and values out of range."""
+        require_sizes(max_tokens=self.max_tokens, batch_tokens=self.batch_tokens, temperature=self.temperature)
+        if self.calibration_groups < 0:
+            raise SettingsError(f"calibration_groups is {self.calibration_groups} but must not be negative")
         if not self.objectives:
             raise SettingsError("objectives is empty; name at least one of " + ", ".join(OBJECTIVES))
         for name in self.objectives:
@@ -82,6 +86,11 @@ class FineTuneSettings:
                 )
         if self.gains not in ("relevance", "scores"):
             raise SettingsError(f"gains is {self.gains!r} but must be relevance or scores")
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether a ranker is calibrated at the end."""
+        return "bce" not in self.objectives and self.calibration_groups > 0
 
 
 def fine_tune_ranker(
@@ -99,18 +108,21 @@ def fine_tune_ranker(
     Args:
         model: With one logit.
         tokenizer: Its tokeniser; truncates to ``settings.max_tokens`` here.
-        groups: Each with a positive and a negative for ``info_nce``.
+        groups: Each with a positive and a negative for ``info_nce``, with two passages for ``listwise``.
         settings: How.
         folder: The run folder, resumed when it holds a part of the same run.
         command: What identifies the run besides the settings: input files and their hashes.
         evaluate: Measures of the model as it is, higher is better; the first one decides which step is best.
 
     Raises:
-        ModelError: The model has more than one logit.
-        InputError: ``gains`` is "scores" and the groups have none.
+        ModelError: The model has more than one logit, or it ranks no better than chance and cannot be calibrated.
+        InputError: A group lacks what an objective or the calibration needs; found before any training.
+        SettingsError: The model has no positions for ``max_tokens``.
     """
     if model.config.num_labels != 1:
         raise ModelError(f"a ranker has one logit, but this model has {model.config.num_labels}")
+    require_positions(model, settings.max_tokens)
+    require_usable_groups(groups, settings)
     limited = tokenizer.with_max_tokens(settings.max_tokens)
     result = train(
         model=model,
@@ -125,19 +137,57 @@ def fine_tune_ranker(
         evaluate=evaluate,
         stage="fine-tune",
     )
-    if "bce" not in settings.objectives and settings.calibration_groups:
+    if settings.calibrates:
         calibrate(model, limited, groups[: settings.calibration_groups], batch_tokens=settings.batch_tokens)
     return result
+
+
+def require_usable_groups(groups: Sequence[Group], settings: FineTuneSettings) -> None:
+    """Refuse groups from which the objectives cannot learn.
+
+    Raises:
+        InputError: Naming the first such group.
+    """
+    scored = "listwise" in settings.objectives and settings.gains == "scores"
+    for place, group in enumerate(groups):
+        positives = sum(relevance > 0 for relevance in group.relevance)
+        both = 0 < positives < len(group.passages)
+        problem = ""
+        if "info_nce" in settings.objectives and not both:
+            problem = "info_nce sets a relevant passage against others, and it lacks the one or the other"
+        elif "listwise" in settings.objectives and len(group.passages) < 2:
+            problem = "listwise compares passages, and it has only one"
+        elif scored and group.scores is None:
+            problem = (
+                "gains is scores, and it has no pos_scores and neg_scores; score the groups with: distilrank teach"
+            )
+        if problem:
+            name = f"query {group.query_id!r}" if group.query_id else f"number {place + 1}"
+            raise InputError(f"the group of {name} cannot be learned from: {problem}")
+    relevance = [value > 0 for group in groups[: settings.calibration_groups] for value in group.relevance]
+    if settings.calibrates and relevance and len(set(relevance)) < 2:
+        raise InputError(
+            f"the first {settings.calibration_groups} groups have no relevant passages, or nothing else, to calibrate "
+            "the ranker on; leave its logits as they are with calibration_groups: 0"
+        )
 
 
 def calibrate(
     model: PreTrainedModel, tokenizer: PairTokenizer, groups: Sequence[Group], *, batch_tokens: int | None = None
 ) -> None:
-    """Scale and shift the head so that sigmoid(logit) is a probability, on groups it was trained on."""
+    """Scale and shift the head so that sigmoid(logit) is a probability, on groups it was trained on.
+
+    Raises:
+        ModelError: The ranker does not tell relevant passages from others.
+    """
     scorer = TorchScorer(model, tokenizer, batch_tokens=batch_tokens)
     logits = scorer.score([(group.query, passage) for group in groups for passage in group.passages])
     relevance = torch.tensor([value for group in groups for value in group.relevance])
-    fold_into_head(model, *fit_platt(torch.from_numpy(logits), relevance > 0))
+    try:
+        a, b = fit_platt(torch.from_numpy(logits), relevance > 0)
+    except ModelError as error:
+        raise ModelError(f"{error}; train longer, or leave its logits as they are with calibration_groups: 0") from None
+    fold_into_head(model, a, b)
 
 
 def ranker_loss_terms(model: PreTrainedModel, batch: GroupBatch, settings: FineTuneSettings) -> dict[str, Tensor]:
@@ -187,6 +237,7 @@ def fine_tune_classifier(
 
     What is minimised follows from ``model.config.problem_type``; see ``classifier_loss_terms``.
     """
+    require_positions(model, settings.max_tokens)
     limited = tokenizer.with_max_tokens(settings.max_tokens)
     return train(
         model=model,

@@ -37,20 +37,25 @@ from distilrank.losses import (
     as_published_soft_cross_entropy,
     attention_loss,
     class_logits,
-    hard_cross_entropy,
+    hard_loss,
     hidden_state_loss,
-    soft_cross_entropy,
+    soft_loss,
 )
 from distilrank.models.answers import Answers, answer
 from distilrank.models.frozen import frozen
 from distilrank.models.mapping import layer_mapping
-from distilrank.models.matching import require_same_heads, require_same_labels, require_same_tokens
+from distilrank.models.matching import (
+    require_positions,
+    require_same_heads,
+    require_same_labels,
+    require_same_tokens,
+)
 from distilrank.models.projections import Projections
 from distilrank.models.relu_head import use_relu_head
 from distilrank.records import Example
 from distilrank.training.examples import LabelledBatch, split_examples
 from distilrank.training.loop import TrainingResult, train
-from distilrank.training.settings import TrainingSettings
+from distilrank.training.settings import TrainingSettings, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +67,8 @@ class SimplifiedTinyBertSettings:
         embedding: Weight of the embedding term (1 in the code, as all the others); 0 leaves a term out.
         hidden: Weight of the hidden-state term.
         attention: Weight of the attention term.
-        soft: Weight of the soft cross entropy.
-        hard: Weight of the cross entropy with the label.
+        soft: Weight of the soft cross entropy (of the squared error for regression).
+        hard: Weight of the cross entropy with the label (likewise).
         temperature: Of the soft term.
         max_tokens: Longest pair (256 in the code).
         batch_tokens: Most tokens run at once, padding included; changes no result. None: what suits the device.
@@ -86,10 +91,11 @@ class SimplifiedTinyBertSettings:
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=2, batch_size=64))
 
     def __post_init__(self) -> None:
-        """Refuse weights that make no sense."""
+        """Refuse weights and sizes that make no sense."""
+        require_sizes(max_tokens=self.max_tokens, batch_tokens=self.batch_tokens, temperature=self.temperature)
         weights = {name: getattr(self, name) for name in ("embedding", "hidden", "attention", "soft", "hard")}
         for name, weight in weights.items():
-            if weight < 0:
+            if not weight >= 0:
                 raise SettingsError(f"{name} is {weight} but a term's weight must not be negative")
         if not any(weights.values()):
             raise SettingsError("every term has weight 0, so there is nothing to minimise")
@@ -122,14 +128,19 @@ def distil(
 
     Raises:
         ModelError: The two networks do not match: token ids, labels or (for the attention term) head counts.
-        SettingsError: The layer mapping does not fit the two networks.
+        SettingsError: The layer mapping or ``max_tokens`` does not fit the two networks, or ``as_published`` is
+            asked for anything but classes.
     """
     require_same_labels(student, teacher)
+    for model in (student, teacher):
+        require_positions(model, settings.max_tokens)
     if teacher_tokenizer is not None:
         require_same_tokens(tokenizer, teacher_tokenizer)
     if settings.attention:
         require_same_heads(student, teacher)
     if settings.as_published:
+        if student.config.problem_type in ("regression", "multi_label_classification"):
+            raise SettingsError("as_published knows classes only: the authors' code has no other problem")
         use_relu_head(student)
     mapping = layer_mapping(
         settings.mapping,
@@ -143,7 +154,7 @@ def distil(
         seed=settings.training.seed,
     )
     limited = tokenizer.with_max_tokens(settings.max_tokens)
-    with frozen(teacher):
+    with frozen(teacher, precision=settings.training.precision):
         return train(
             model=student,
             projections=projections,
@@ -155,7 +166,7 @@ def distil(
                 device=student.device,
                 length=settings.max_tokens if settings.as_published else None,
             ),
-            loss_terms=lambda batch: _both(student, teacher.to(student.device), batch, projections, mapping, settings),
+            loss_terms=lambda batch: _both(student, teacher, batch, projections, mapping, settings),
             settings=settings.training,
             folder=folder,
             command=command,
@@ -176,10 +187,11 @@ def _both(
     states = bool(settings.embedding or settings.hidden)
     student_layers = range(1, len(mapping) + 1) if settings.attention else ()
     teacher_layers = mapping if settings.attention else ()
+    teacher.to(student.device)  # type: ignore[arg-type]
     with torch.no_grad():
         wanted = answer(teacher, batch.batch, hidden_states=states, attention_layers=teacher_layers)
     given = answer(student, batch.batch, hidden_states=states, attention_layers=student_layers)
-    return loss_terms(given, wanted, batch, projections, mapping, settings)
+    return loss_terms(given, wanted, batch, projections, mapping, settings, problem=student.config.problem_type)
 
 
 def loss_terms(
@@ -189,6 +201,8 @@ def loss_terms(
     projections: Projections,
     mapping: tuple[int, ...],
     settings: SimplifiedTinyBertSettings,
+    *,
+    problem: str | None = None,
 ) -> dict[str, Tensor]:
     """Compute the terms of L, weighted; their sum is what is minimised.
 
@@ -199,11 +213,11 @@ def loss_terms(
         projections: From the student's width to the teacher's.
         mapping: g(1), ..., g(M).
         settings: Weights, temperature and normalisation.
+        problem: The student's ``problem_type``; None: classes, or a ranker's one logit.
     """
     mask = batch.batch.attention_mask
     published = settings.as_published
     scores_loss = as_published_attention_loss if published else attention_loss
-    soft_loss = as_published_soft_cross_entropy if published else soft_cross_entropy
 
     def hidden_loss(ours: Tensor, theirs: Tensor) -> Tensor:
         return as_published_hidden_state_loss(ours, theirs) if published else hidden_state_loss(ours, theirs, mask)
@@ -218,11 +232,14 @@ def loss_terms(
         scores = zip(student.attention_scores, teacher.attention_scores, strict=True)
         terms["attention"] = torch.stack([scores_loss(s, t, mask) for s, t in scores]).sum()
     if settings.soft:
-        student_classes, teacher_classes = class_logits(student.logits), class_logits(teacher.logits)
-        terms["soft"] = soft_loss(student_classes, teacher_classes, temperature=settings.temperature)
+        if published:
+            classes = class_logits(student.logits), class_logits(teacher.logits)
+            terms["soft"] = as_published_soft_cross_entropy(*classes, temperature=settings.temperature)
+        else:
+            terms["soft"] = soft_loss(student.logits, teacher.logits, problem=problem, temperature=settings.temperature)
     if settings.hard:
         if batch.labels is None:
             raise InputError("an example has no label; give labels or leave the hard term out with hard: 0")
-        terms["hard"] = hard_cross_entropy(class_logits(student.logits), batch.labels)
+        terms["hard"] = hard_loss(student.logits, batch.labels, problem=problem)
     weights = {name: getattr(settings, name) for name in terms}
     return {name: weights[name] * term for name, term in terms.items() if weights[name]}

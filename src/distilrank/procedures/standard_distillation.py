@@ -5,7 +5,8 @@ Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network", 2015, htt
     L = alpha * T^2 * CE(softmax(z_T / T), softmax(z_S / T)) + (1 - alpha) * CE(y, softmax(z_S))
 
 alpha = 0.5 and T = 1 as in the "standard" mode of Simplified TinyBERT's code (Chen et al. 2021), which compares
-with it. A one-logit ranker enters as the two classes [0, z].
+with it. A one-logit ranker enters as the two classes [0, z]. Several labels at once are each such a pair of classes,
+and regression compares numbers by squared error, as TinyBERT's code does.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from transformers import PreTrainedModel
 
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, SettingsError
-from distilrank.losses import class_logits, hard_cross_entropy, soft_cross_entropy
+from distilrank.losses import hard_loss, soft_loss
 from distilrank.models.answers import Answers, answer
 from distilrank.models.frozen import frozen
-from distilrank.models.matching import require_same_labels, require_same_tokens
+from distilrank.models.matching import require_positions, require_same_labels, require_same_tokens
 from distilrank.records import Example
 from distilrank.training.examples import LabelledBatch, split_examples
 from distilrank.training.loop import TrainingResult, train
-from distilrank.training.settings import TrainingSettings
+from distilrank.training.settings import TrainingSettings, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,8 @@ class StandardDistillationSettings:
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=2, batch_size=64))
 
     def __post_init__(self) -> None:
-        """Refuse shares outside [0, 1]."""
+        """Refuse shares outside [0, 1] and sizes that make no sense."""
+        require_sizes(max_tokens=self.max_tokens, batch_tokens=self.batch_tokens, temperature=self.temperature)
         if not 0 <= self.alpha <= 1:
             raise SettingsError(f"alpha is {self.alpha} but must lie between 0 and 1")
 
@@ -70,18 +72,22 @@ def distil(
 
     Raises:
         ModelError: The two networks do not match in labels or token ids.
+        SettingsError: One of them has no positions for ``max_tokens``.
     """
     require_same_labels(student, teacher)
+    for model in (student, teacher):
+        require_positions(model, settings.max_tokens)
     if teacher_tokenizer is not None:
         require_same_tokens(tokenizer, teacher_tokenizer)
     limited = tokenizer.with_max_tokens(settings.max_tokens)
 
     def terms(batch: LabelledBatch) -> dict[str, Tensor]:
         with torch.no_grad():
-            wanted = answer(teacher.to(student.device), batch.batch)
-        return loss_terms(answer(student, batch.batch), wanted, batch, settings)
+            wanted = answer(teacher.to(student.device), batch.batch)  # type: ignore[arg-type]
+        given = answer(student, batch.batch)
+        return loss_terms(given, wanted, batch, settings, problem=student.config.problem_type)
 
-    with frozen(teacher):
+    with frozen(teacher, precision=settings.training.precision):
         return train(
             model=student,
             examples=examples,
@@ -98,16 +104,28 @@ def distil(
 
 
 def loss_terms(
-    student: Answers, teacher: Answers, batch: LabelledBatch, settings: StandardDistillationSettings
+    student: Answers,
+    teacher: Answers,
+    batch: LabelledBatch,
+    settings: StandardDistillationSettings,
+    *,
+    problem: str | None = None,
 ) -> dict[str, Tensor]:
-    """Compute the two terms of L, weighted; their sum is what is minimised."""
-    logits = class_logits(student.logits)
+    """Compute the two terms of L, weighted; their sum is what is minimised.
+
+    Args:
+        student: Its logits are read.
+        teacher: Likewise.
+        batch: Labels.
+        settings: Weights and temperature.
+        problem: The student's ``problem_type``; None: classes, or a ranker's one logit.
+    """
     terms: dict[str, Tensor] = {}
     if settings.alpha > 0:
-        soft = soft_cross_entropy(logits, class_logits(teacher.logits), temperature=settings.temperature)
+        soft = soft_loss(student.logits, teacher.logits, problem=problem, temperature=settings.temperature)
         terms["soft"] = settings.alpha * soft
     if settings.alpha < 1:
         if batch.labels is None:
             raise InputError("an example has no label; give labels or learn from the teacher alone with alpha: 1")
-        terms["hard"] = (1 - settings.alpha) * hard_cross_entropy(logits, batch.labels)
+        terms["hard"] = (1 - settings.alpha) * hard_loss(student.logits, batch.labels, problem=problem)
     return terms

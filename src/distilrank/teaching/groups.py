@@ -28,7 +28,7 @@ def score_groups(
             score + w * std(scores) * z(first stage). A passage the first stage did not return counts as its worst.
 
     Raises:
-        InputError: A group's query is not in the run.
+        InputError: A group's query is not in the run, or its passages have no identifiers.
     """
     part: list[Group] = []
     for group in groups:
@@ -55,6 +55,8 @@ def _standardised(group: Group, first_stage: Run) -> NDArray[np.float64]:
     found = first_stage.get(group.query_id)
     if not found:
         raise InputError(f"query {group.query_id!r} of the groups is not in the first-stage run")
+    if not group.doc_ids:
+        raise InputError(f"the group of query {group.query_id!r} has no pos_ids and neg_ids to look up in the run")
     worst = min(found.values())
     values = np.array([found.get(doc_id, worst) for doc_id in group.doc_ids])
     spread = values.std()

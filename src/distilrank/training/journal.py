@@ -88,15 +88,15 @@ def read_events(path: Path, event: str, *, stage: str | None = None) -> list[Eve
     kept: list[Event] = []
     for line in read_lines(path):
         if line["event"] in ("start", "resume"):
-            kept = [old for old in kept if old["stage"] != line["stage"] or _survives(old, line["step"])]
+            kept = [old for old in kept if old["stage"] != line["stage"] or _survives(old, line)]
         if stage is None or line["stage"] == stage:
             kept.append(line)
     return [line for line in kept if line["event"] == event]
 
 
-def _survives(event: Event, resumed_at: int) -> bool:
-    """Say whether an event is part of the history that a resume after step ``resumed_at`` goes on with."""
-    return event["step"] <= resumed_at and event["event"] not in ("stop", "done")
+def _survives(event: Event, again: Event) -> bool:
+    """Say whether an event is part of the history that a later start or resume goes on with."""
+    return again["event"] == "resume" and event["step"] <= again["step"] and event["event"] not in ("stop", "done")
 
 
 def read_steps(path: Path, *, stage: str | None = None) -> list[Event]:

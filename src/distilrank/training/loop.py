@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from distilrank.errors import InputError, SettingsError, TrainingError, nearest
+from distilrank.training.dropout import dropout_set_to
 from distilrank.training.journal import Journal
 from distilrank.training.microbatch import MicroBatch
 from distilrank.training.optimiser import build_optimiser, learning_rate, set_learning_rate, trainable_parameters
@@ -78,7 +80,7 @@ def train(
 
     Args:
         model: What is trained; parameters without ``requires_grad`` stay as they are. It is moved to the device of
-            the run, and left in evaluation mode with the best (or last) weights.
+            the run, has ``settings.dropout`` meanwhile, and is left in evaluation mode with the best (or last) weights.
         examples: What is trained on, by position.
         split: Examples of a step -> parts that fit in memory. It may draw from the seeded generators.
         loss_terms: A part's content -> named terms, each a scalar: a mean over the part's examples. Their sum is
@@ -87,7 +89,7 @@ def train(
         folder: The run folder; see ``run_folder``.
         command: What else makes this run this run (inputs' hashes, the procedure's settings), as JSON values.
         projections: Trained and checkpointed with the model, but no part of it.
-        order: Order of the examples in each epoch. None: shuffled.
+        order: Order of the examples in each epoch, which ``command`` should name. None: shuffled.
         evaluate: Computes the measures, higher is better, with the model in evaluation mode.
         best_by: The measure that decides which weights are best. None: the first.
         stage: What the journal, the progress bar and the trackers call it.
@@ -102,13 +104,11 @@ def train(
         raise InputError("there are no examples to train on")
     if settings.patience is not None and evaluate is None:
         raise SettingsError("patience is set but nothing is evaluated during training")
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     modules = {"model": model} if projections is None else {"model": model, "projections": projections}
-    run = RunFolder(folder, modules)
     processes = Processes(folder=folder, trackers=settings.trackers)
+    run = RunFolder(folder, modules)
     identity = _identity(stage, settings, len(examples), command)
-    run.claim(identity)
+    run.claim(identity, write=processes.first)
     if processes.first:
         run.sweep()
     processes.wait()
@@ -127,10 +127,22 @@ def train(
         run=run,
         processes=processes,
     )
-    state = run.load_final() or training.to_the_end(identity)
+    with dropout_set_to(settings.dropout, model), _threads(settings.threads):
+        state = run.load_final() or training.to_the_end(identity)
     for module in modules.values():
         module.eval()
     return TrainingResult(steps=state.step, best_step=state.best_step, best_value=state.best_value, history=run.journal)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Have torch use this many CPU threads; None: as many as it does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _identity(
@@ -170,8 +182,9 @@ class _Training(Generic[E, B]):
         resumed = self.run.load_checkpoint(self.optimiser)
         state = resumed or TrainingState()
         self.processes.copy_from_first(self.modules.values())
-        self.processes.start_trackers(self.stage, step=state.step, settings=identity)
+        self.optimiser.zero_grad(set_to_none=True)  # a step that was broken off may have left some in this process
         with (
+            self.processes.tracking(self.stage, step=state.step, settings=identity),
             Journal(self.run.journal if first else None, stage=self.stage) as journal,
             TrainingProgress(self.stage, steps=self.steps, first=state.step, shown=first) as progress,
         ):
@@ -197,7 +210,6 @@ class _Training(Generic[E, B]):
                 if evaluated or state.step % self.settings.checkpoint_every == 0:
                     self._checkpoint(state)
             self._finish(state)
-        self.processes.finish_trackers()
         return state
 
     def _finished(self, state: TrainingState) -> bool:
@@ -328,9 +340,10 @@ class _Training(Generic[E, B]):
         if self.settings.keep_best and state.best_step is not None:
             self.run.load_best(state.best_step)
             self.processes.wait()  # the first one is about to remove what the others read
+        self.journal.write("done", step=state.step, best_step=state.best_step, best_value=state.best_value)
         if self.processes.first:
+            self.journal.sync()
             self.run.finish(state)
-            self.journal.write("done", step=state.step, best_step=state.best_step, best_value=state.best_value)
         self.processes.wait()
 
 

@@ -42,7 +42,7 @@ def build_optimiser(parameters: Iterable[nn.Parameter], settings: TrainingSettin
         for group, decay in ((decayed, settings.weight_decay), (others, 0.0))
         if group
     ]
-    return AdamW(groups, lr=settings.learning_rate)
+    return AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def learning_rate(step: int, *, steps: int, settings: TrainingSettings) -> float:
@@ -56,7 +56,7 @@ def learning_rate(step: int, *, steps: int, settings: TrainingSettings) -> float
         return settings.learning_rate * step / warmup
     if settings.schedule == "constant":
         return settings.learning_rate
-    return settings.learning_rate * (steps + 1 - step) / (steps + 1 - warmup)
+    return settings.learning_rate * (steps + 1 - step) / (steps + 1 - max(warmup, 1))
 
 
 def set_learning_rate(optimiser: AdamW, rate: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -27,22 +28,6 @@ LONGEST_WAIT = timedelta(hours=12)
 """The other processes wait this long for the first one to evaluate."""
 
 
-def training_device() -> torch.device:
-    """Return the device that this process trains on."""
-    device: torch.device = _accelerator(folder=None, trackers=()).device
-    return device
-
-
-def _accelerator(*, folder: Path | None, trackers: Sequence[str]) -> Accelerator:
-    # Precision is the loop's own autocast: accelerate's is one setting per Python process, not per run.
-    return Accelerator(
-        mixed_precision="no",
-        log_with=usable_trackers(trackers),
-        project_config=ProjectConfiguration(logging_dir=None if folder is None else str(folder)),
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
-    )
-
-
 class Processes:
     """The processes that train one model together; mostly there is just this one.
 
@@ -55,7 +40,13 @@ class Processes:
     """
 
     def __init__(self, *, folder: Path, trackers: Sequence[str]) -> None:
-        self._accelerator = _accelerator(folder=folder / "trackers", trackers=trackers)
+        # Precision is the loop's own autocast: accelerate's is one setting per Python process, not per run.
+        self._accelerator = Accelerator(
+            mixed_precision="no",
+            log_with=usable_trackers(trackers) or None,  # of an empty list it would warn
+            project_config=ProjectConfiguration(logging_dir=str(folder / "trackers")),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
+        )
         self.device: torch.device = self._accelerator.device
         self.count: int = self._accelerator.num_processes
         self.index: int = self._accelerator.process_index
@@ -80,13 +71,13 @@ class Processes:
         if self.count == 1:
             return
         present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=self.device)
-        flat = [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1).float() for p in parameters]
+        flat = [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in parameters]
         summed = self._accelerator.reduce(torch.cat([present, *flat]), reduction="sum")
         start = len(parameters)
         for index, parameter in enumerate(parameters):
             part = summed[start : start + parameter.numel()]
             start += parameter.numel()
-            parameter.grad = part.view_as(parameter).clone() if summed[index] > 0 else None
+            parameter.grad = part.view_as(parameter).to(parameter.dtype, copy=True) if summed[index] > 0 else None
 
     def copy_from_first(self, modules: Iterable[nn.Module]) -> None:
         """Give all processes the first one's weights and buffers."""
@@ -106,8 +97,9 @@ class Processes:
         """Wait until all processes are here."""
         self._accelerator.wait_for_everyone()
 
-    def start_trackers(self, stage: str, *, step: int, settings: Mapping[str, object]) -> None:
-        """Open the trackers; a resumed TensorBoard run forgets what it logged after ``step``."""
+    @contextmanager
+    def tracking(self, stage: str, *, step: int, settings: Mapping[str, object]) -> Iterator[None]:
+        """Have the trackers open; a resumed TensorBoard run forgets what it logged after ``step``."""
         names = [str(name) for name in self._accelerator.log_with]
         self._accelerator.init_trackers(
             stage if names == ["tensorboard"] else "distilrank",
@@ -115,13 +107,14 @@ class Processes:
             config=None if "tensorboard" in names else dict(settings),
             init_kwargs={"tensorboard": {"purge_step": step + 1}},
         )
+        try:
+            yield
+        finally:
+            # Not accelerate's end_training: it takes down the process group, which a later stage needs.
+            for tracker in self._accelerator.trackers:
+                if self.first:
+                    tracker.finish()
 
     def track(self, numbers: Mapping[str, float], *, step: int) -> None:
         """Log numbers to the trackers."""
         self._accelerator.log(dict(numbers), step=step)
-
-    def finish_trackers(self) -> None:
-        """Close the trackers, but not the process group: a later stage needs it."""
-        for tracker in self._accelerator.trackers:
-            if self.first:
-                tracker.finish()

@@ -25,7 +25,7 @@ class TrainingProgress:
     """
 
     def __init__(self, stage: str, *, steps: int, first: int, shown: bool, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, quiet=not shown, highlight=False)
+        self._console = console or Console(stderr=True, quiet=not shown)
         self._stage, self._steps, self._first = stage, steps, first
         self._began = self._last_line = time.monotonic()
         columns = (
@@ -51,7 +51,7 @@ class TrainingProgress:
 
     def say(self, sentence: str) -> None:
         """Print a line of its own."""
-        self._console.print(f"{self._stage}: {sentence}", soft_wrap=True, markup=False)
+        self._console.print(f"{self._stage}: {sentence}", soft_wrap=True, markup=False, highlight=False)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

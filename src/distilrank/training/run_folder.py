@@ -67,8 +67,12 @@ class RunFolder:
         """The journal's file."""
         return self.path / "journal.jsonl"
 
-    def claim(self, command: Mapping[str, object]) -> None:
+    def claim(self, command: Mapping[str, object], *, write: bool = True) -> None:
         """Make the folder this command's.
+
+        Args:
+            command: What the run is, as JSON values.
+            write: False to check only, as all processes but the first do.
 
         Raises:
             ResumeError: If it is another's, naming the first difference.
@@ -76,7 +80,8 @@ class RunFolder:
         file = self.path / "command.json"
         wanted = json.loads(json.dumps(command, default=str))
         if not file.exists():
-            write_json(file, wanted)
+            if write:
+                write_json(file, wanted)
             return
         difference = first_difference(json.loads(file.read_text(encoding="utf-8")), wanted)
         if difference:
@@ -92,6 +97,8 @@ class RunFolder:
         for folder in (self.path, self.path / "checkpoints", self.path / "best"):
             for leftover in [*folder.glob(".writing-*"), *folder.glob(".removing-*")]:
                 _delete(leftover)
+        for torn in self.path.glob(".*.json.*.tmp"):
+            torn.unlink()
 
     def save_checkpoint(self, state: TrainingState, optimiser: Optimizer) -> None:
         """Write a checkpoint, then remove the older ones and the best weights that it does not name."""
@@ -158,10 +165,15 @@ class RunFolder:
 
 
 def first_difference(stored: object, wanted: object, name: str = "") -> str:
-    """Return one clause naming the first value that differs between two JSON values, empty when they are equal."""
+    """Return one clause naming the first value that differs between two JSON values, empty when they are equal.
+
+    A setting that is not there equals None: what a later version adds leaves the runs of an earlier one resumable.
+    """
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for key in dict.fromkeys([*stored, *wanted]):
             path = f"{name}.{key}" if name else key
+            if stored.get(key) is None and wanted.get(key) is None:
+                continue
             if key not in wanted:
                 return f"{path} was {stored[key]!r} and is not given now"
             if key not in stored:

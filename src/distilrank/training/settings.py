@@ -25,6 +25,8 @@ class TrainingSettings:
         warmup_share: Share of the steps in which the learning rate grows linearly, from 0 to 1.
         schedule: After the warm-up: "linear" falls to zero at the end, "constant" stays.
         max_grad_norm: The gradient is scaled down to this norm. None: never.
+        dropout: Probability of all the model's dropout while it is trained. None: the network's own. 0 is faster, and
+            often better in short trainings.
         precision: "bf16" runs the forward pass in autocast; weights and optimiser are always fp32.
         seed: Decides the order of the examples and all dropout.
         evaluate_every: Steps between evaluations; the last step is always evaluated. None: only the last.
@@ -32,7 +34,7 @@ class TrainingSettings:
         keep_best: End with the weights of the best evaluation, not with the last ones.
         patience: Stop after this many evaluations in a row without a new best. None: never.
         trackers: Where accelerate logs to besides the journal; "tensorboard" is left out silently when absent.
-        threads: CPU threads of torch. None: as torch decides.
+        threads: CPU threads of torch during the training. None: as torch decides.
     """
 
     epochs: float = 1.0
@@ -43,6 +45,7 @@ class TrainingSettings:
     warmup_share: float = 0.1
     schedule: Schedule = "linear"
     max_grad_norm: float | None = 1.0
+    dropout: float | None = None
     precision: Precision = "fp32"
     seed: int = 42
     evaluate_every: int | None = None
@@ -70,6 +73,8 @@ class TrainingSettings:
             raise SettingsError(f"weight_decay is {self.weight_decay!r} but must not be negative")
         if not 0 <= self.warmup_share <= 1:
             raise SettingsError(f"warmup_share is {self.warmup_share!r} but must lie between 0 and 1")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise SettingsError(f"dropout is {self.dropout!r} but must be 0 or more and less than 1")
         if type(self.seed) is not int or self.seed < 0:
             raise SettingsError(f"seed is {self.seed!r} but must be a whole number from 0")
         for name, allowed in (("schedule", get_args(Schedule)), ("precision", get_args(Precision))):
@@ -82,3 +87,17 @@ class TrainingSettings:
         if self.max_steps is not None:
             return self.max_steps
         return max(1, math.ceil(self.epochs * math.ceil(examples / self.batch_size)))
+
+
+def require_sizes(*, max_tokens: int, batch_tokens: int | None, temperature: float) -> None:
+    """Refuse what no procedure can run with.
+
+    Raises:
+        SettingsError: Naming the setting, its value and what is allowed.
+    """
+    if max_tokens < 8:
+        raise SettingsError(f"max_tokens is {max_tokens} but must be at least 8")
+    if batch_tokens is not None and batch_tokens < 1:
+        raise SettingsError(f"batch_tokens is {batch_tokens} but must be at least 1")
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise SettingsError(f"temperature is {temperature} but must be greater than 0")

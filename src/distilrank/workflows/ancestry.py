@@ -46,9 +46,13 @@ def known_ancestry(checkpoint: str) -> Ancestry | None:
 
     A folder that distilrank made is traced back through its manifest to what it was trained from.
     """
-    known = _KNOWN.get(checkpoint)
-    manifest = Path(checkpoint) / "manifest.json"
-    if known is None and manifest.is_file():
-        before = read_json(manifest).get("started_from")
-        return known_ancestry(before) if isinstance(before, str) else None
-    return known
+    seen = {checkpoint}
+    while checkpoint not in _KNOWN:
+        manifest = Path(checkpoint) / "manifest.json"
+        content = read_json(manifest) if manifest.is_file() else None
+        before = content.get("started_from") if isinstance(content, dict) else None
+        if not isinstance(before, str) or before in seen:  # a folder may have been trained on in place
+            return None
+        checkpoint = before
+        seen.add(checkpoint)
+    return _KNOWN[checkpoint]

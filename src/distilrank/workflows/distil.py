@@ -9,12 +9,14 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from distilrank.data.files import file_hash
 from distilrank.data.lines import BadLines
 from distilrank.data.settings_files import as_json
+from distilrank.data.tokens import PairTokenizer
 from distilrank.data.triples import SampledPairs
-from distilrank.errors import SettingsError, nearest
-from distilrank.models.load import load_model, weights_identity
+from distilrank.errors import ModelError, SettingsError, nearest
+from distilrank.models.answers import usual_device
+from distilrank.models.load import load_model, name_labels, stored_label_names, weights_identity
+from distilrank.models.matching import require_positions
 from distilrank.models.scorer import TorchScorer
 from distilrank.models.students import (
     STUDENT_SHAPES,
@@ -27,12 +29,14 @@ from distilrank.models.students import (
 from distilrank.procedures import simplified_tinybert, standard_distillation
 from distilrank.procedures.simplified_tinybert import SimplifiedTinyBertSettings
 from distilrank.procedures.standard_distillation import StandardDistillationSettings
-from distilrank.records import Example
+from distilrank.records import Example, Group
 from distilrank.workflows.ancestry import known_ancestry
-from distilrank.workflows.finish import RUN, Trained, finish
+from distilrank.workflows.filtered_positives import filtered_groups
+from distilrank.workflows.finish import RUN, Trained, decisive, finish, finished
 from distilrank.workflows.model_card import ModelCard
-from distilrank.workflows.training_data import DevSettings, LabelledData, RankingData, is_labelled
+from distilrank.workflows.training_data import PROBLEM_TYPES, DevSettings, LabelledData, RankingData, is_labelled
 
+VERB = "distil"
 Settings = SimplifiedTinyBertSettings | StandardDistillationSettings
 
 
@@ -101,16 +105,35 @@ class StudentSettings:
                 f"{', '.join(given) or 'none'}"
             )
 
-    def build(self, teacher: PreTrainedModel, *, seed: int, offline: bool = False) -> PreTrainedModel:
-        """Return the untrained student, with the teacher's labels."""
-        labels = teacher.config.num_labels
+    def build(
+        self, teacher: PreTrainedModel, tokenizer: PairTokenizer, *, seed: int, offline: bool = False
+    ) -> tuple[PreTrainedModel, PairTokenizer]:
+        """Return the untrained student with the teacher's labels, and its tokeniser.
+
+        Args:
+            teacher: It is only read.
+            tokenizer: The teacher's; the student's too unless it has its own checkpoint.
+            seed: Of new weights.
+            offline: Whether to use only what is on this machine.
+        """
+        names = stored_label_names(teacher.config)
+        labels = len(names)
         if self.start is not None:
-            student, _ = load_model(self.start, num_labels=labels, head="classic", seed=seed, offline=offline)
-            return student
+            student, tokenizer = load_model(self.start, num_labels=labels, head="classic", seed=seed, offline=offline)
+            if stored_label_names(student.config) == [f"LABEL_{i}" for i in range(labels)]:
+                name_labels(student.config, names, num_labels=labels)
+            return student, tokenizer
         if self.shape is not None:
-            return student_from_shape(teacher.config, parse_shape(self.shape), num_labels=labels, seed=seed)
+            shape = parse_shape(self.shape)
+            return student_from_shape(teacher.config, shape, num_labels=labels, seed=seed), tokenizer
         chosen = self.copy_layers or layers_to_copy(teacher.config.num_hidden_layers, self.layers or 0, self.copy)
-        return student_from_layers(teacher, chosen, num_labels=labels, seed=seed)
+        return student_from_layers(teacher, chosen, num_labels=labels, seed=seed), tokenizer
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What the student is at the start, its checkpoint by the hash of the weights."""
+        start = None if self.start is None else weights_identity(self.start)
+        return {**as_json(self), "start": start}
 
 
 def distil(
@@ -124,6 +147,7 @@ def distil(
     dev: DevSettings,
     triples: int | None = None,
     groups: Path | None = None,
+    filter_positives: float | None = None,
     command: str = "",
     offline: bool = False,
     bad: BadLines | None = None,
@@ -140,30 +164,47 @@ def distil(
         dev: How to judge a ranker on the way, when the folder has a dev split.
         triples: How many triples are drawn for a ranker. None: two for each group.
         groups: Groups to train on instead of the folder's own.
+        filter_positives: Least probability, by the teacher, of a passage of a relevant document that is trained on as
+            relevant; see ``data.document_triples``. None: all passages of relevant documents are.
         command: The command line, for the card.
         offline: Whether to use only what is on this machine.
         bad: How many bad lines may be skipped.
     """
     procedure = procedure_named(name)
     teacher_model, teacher_tokenizer = load_model(teacher, offline=offline)
-    student_model = student.build(teacher_model, seed=settings.training.seed, offline=offline)
-    tokenizer = teacher_tokenizer.with_max_tokens(settings.max_tokens)
-    scorer = TorchScorer(student_model, tokenizer, precision=settings.training.precision)
-    examples: Sequence[Example]
-    if is_labelled(data):
-        labelled = LabelledData.open(data, bad=bad)
-        examples, file, judge = labelled.train.examples, labelled.train_file, labelled.judge(scorer)
-    else:
-        ranking = RankingData.open(data, groups=groups, bad=bad)
-        file, judge = ranking.groups_file, ranking.judge(scorer, dev)
-        examples = SampledPairs(ranking.groups, triples=triples or 2 * len(ranking.groups), seed=settings.training.seed)
-    identity = {
+    source = _open(data, teacher_model, groups=groups, filter_positives=filter_positives, bad=bad)
+    told: dict[str, object] = {
         "procedure": name,
         "teacher": weights_identity(teacher),
-        "student": as_json(student),
+        "student": student.identity,
         "settings": as_json(settings),
-        "data": file_hash(file),
+        "triples": triples,
+        "filter_positives": filter_positives,
+        "judged_by": as_json(dev) if isinstance(source, RankingData) and source.folder is not None else None,
+        **source.identity,
     }
+    before = finished(out, verb=VERB, command=told)
+    if before is not None:
+        return before
+    student_model, tokenizer = student.build(
+        teacher_model, teacher_tokenizer, seed=settings.training.seed, offline=offline
+    )
+    tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
+    scorer = TorchScorer(student_model, tokenizer, precision=settings.training.precision)
+    examples: Sequence[Example]
+    if isinstance(source, LabelledData):
+        student_model.config.problem_type = PROBLEM_TYPES[source.train.kind]
+        examples, judge, file = source.train.examples, source.judge(scorer), source.train_file
+    else:
+        student_model.config.problem_type = None  # a ranker's one logit is neither a class nor a number
+        chosen: Sequence[Group] = source.groups
+        if filter_positives is not None:
+            filtering = {"teacher": told["teacher"], "max_tokens": settings.max_tokens, **source.identity}
+            reader = _reader(teacher_model, teacher_tokenizer, settings)
+            chosen = filtered_groups(chosen, reader, threshold=filter_positives, folder=out / RUN, command=filtering)
+        count = 2 * len(chosen) if triples is None else triples
+        examples = SampledPairs(chosen, triples=count, seed=settings.training.seed)
+        judge, file = source.judge(scorer, dev), source.groups_file
     result = procedure.distil(
         student_model,
         teacher_model,
@@ -172,14 +213,15 @@ def distil(
         teacher_tokenizer=teacher_tokenizer,
         settings=settings,
         folder=out / RUN,
-        command=identity,
+        command=decisive(told),
         evaluate=judge,
     )
     card = ModelCard(
         name=out.name,
         made_by=procedure.paper,
         data=f"{len(examples):,} examples from {data.name}",
-        task="text-classification" if is_labelled(data) else "text-ranking",
+        classic=not (isinstance(settings, SimplifiedTinyBertSettings) and settings.as_published),
+        task="text-classification" if isinstance(source, LabelledData) else "text-ranking",
         ancestry=known_ancestry(teacher),
         teacher=Path(teacher).name,
         training_examples=len(examples),
@@ -190,10 +232,53 @@ def distil(
         student_model,
         tokenizer,
         out,
-        verb="distil",
+        verb=VERB,
         result=result,
         card=card,
-        settings=identity,
+        command=told,
         inputs={"data": file},
         started_from=student.start or teacher,
     )
+
+
+def _reader(teacher: PreTrainedModel, tokenizer: PairTokenizer, settings: Settings) -> TorchScorer:
+    """Return the teacher as what scores passages before any training."""
+    require_positions(teacher, settings.max_tokens)
+    teacher.to(usual_device())  # type: ignore[arg-type]
+    limited = tokenizer.with_max_tokens(settings.max_tokens)
+    return TorchScorer(teacher, limited, precision=settings.training.precision)
+
+
+def _open(
+    data: Path,
+    teacher: PreTrainedModel,
+    *,
+    groups: Path | None,
+    filter_positives: float | None,
+    bad: BadLines | None,
+) -> LabelledData | RankingData:
+    """Open what is trained on, and refuse a teacher whose logits do not fit it.
+
+    Raises:
+        ModelError: With the teacher's number of labels and the data's.
+        SettingsError: Positives are to be filtered where there are none.
+    """
+    labels = len(stored_label_names(teacher.config))
+    if not is_labelled(data):
+        if labels != 1:
+            raise ModelError(
+                f"the teacher has {labels} logits and a ranker has one; make one with: distilrank fine-tune"
+            )
+        return RankingData.open(data, groups=groups, bad=bad)
+    if filter_positives is not None:
+        raise SettingsError("--filter-positives is for groups of passages, not for labelled texts")
+    labelled = LabelledData.open(data, order=stored_label_names(teacher.config), bad=bad)
+    needed = len(labelled.train.label_names) or 1
+    problem = PROBLEM_TYPES[labelled.train.kind]
+    if labels != needed or teacher.config.problem_type not in (None, problem):
+        kind = teacher.config.problem_type or "no problem_type"
+        raise ModelError(
+            f"the teacher has {labels} label(s) and {kind}, but the data needs {needed} and {problem}; "
+            "fine-tune a teacher on this data first"
+        )
+    return labelled

@@ -49,7 +49,7 @@ def read_docstrings(folder: Path) -> Iterator[Docstring]:
             continue
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (SyntaxError, UnicodeDecodeError):
+        except (SyntaxError, ValueError):
             continue  # a few files of the library are broken on purpose
         module = ".".join(part for part in parts if part != "__init__")
         yield from _docstrings_of(tree, module)

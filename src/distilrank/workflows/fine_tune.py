@@ -9,19 +9,16 @@ from transformers import PreTrainedModel
 from distilrank.data.lines import BadLines
 from distilrank.data.settings_files import as_json
 from distilrank.data.tokens import PairTokenizer
-from distilrank.models.load import ProblemType, load_model, weights_identity
+from distilrank.errors import InputError
+from distilrank.models.load import load_model, weights_identity
 from distilrank.models.scorer import TorchScorer
 from distilrank.procedures.fine_tune import FineTuneSettings, fine_tune_classifier, fine_tune_ranker
 from distilrank.workflows.ancestry import known_ancestry
-from distilrank.workflows.finish import RUN, Trained, finish
+from distilrank.workflows.finish import RUN, Trained, decisive, finish, finished
 from distilrank.workflows.model_card import ModelCard
-from distilrank.workflows.training_data import DevSettings, LabelledData, RankingData
+from distilrank.workflows.training_data import PROBLEM_TYPES, DevSettings, LabelledData, RankingData
 
-PROBLEM_TYPES: dict[str, ProblemType] = {
-    "classes": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
-}
+VERB = "fine-tune"
 
 
 def fine_tune_on_groups(
@@ -40,7 +37,7 @@ def fine_tune_on_groups(
     """Fine-tune a one-logit ranker on groups and save it.
 
     Args:
-        model: Trained in place.
+        model: Trained in place; left as it is when the same command was finished before.
         tokenizer: Its tokeniser.
         started_from: Where the weights come from, for the card and for refusing to resume another run.
         data: A folder that ``prepare`` made, or a JSONL file of groups.
@@ -52,16 +49,26 @@ def fine_tune_on_groups(
         bad: How many bad lines may be skipped.
     """
     ranking = RankingData.open(data, groups=groups, bad=bad)
+    told = {
+        "from": weights_identity(started_from),
+        "network": type(model).__name__,
+        "settings": as_json(settings),
+        "judged_by": None if ranking.folder is None else as_json(dev),
+        **ranking.identity,
+    }
+    before = finished(out, verb=VERB, command=told)
+    if before is not None:
+        return before
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
+    model.config.problem_type = None  # a ranker's one logit is neither a class nor a number
     scorer = TorchScorer(model, tokenizer, precision=settings.training.precision)
-    identity = {"from": weights_identity(started_from), "settings": as_json(settings), **ranking.identity}
     result = fine_tune_ranker(
         model,
         tokenizer,
         ranking.groups,
         settings=settings,
         folder=out / RUN,
-        command=identity,
+        command=decisive(told),
         evaluate=ranking.judge(scorer, dev),
     )
     card = ModelCard(
@@ -81,10 +88,10 @@ def fine_tune_on_groups(
         model,
         tokenizer,
         out,
-        verb="fine-tune",
+        verb=VERB,
         result=result,
         card=card,
-        settings=identity,
+        command=told,
         inputs=inputs,
         started_from=started_from,
     )
@@ -113,6 +120,17 @@ def fine_tune_on_labels(
     """
     labelled = LabelledData.open(data, bad=bad)
     kind, names = labelled.train.kind, labelled.train.label_names
+    if kind == "classes" and len(names) < 2:
+        raise InputError(f"all examples have the label {names[0]!r}; there is nothing to learn", path=data)
+    told = {
+        "from": weights_identity(started_from),
+        "settings": as_json(settings),
+        "labels": list(names),
+        **labelled.identity,
+    }
+    before = finished(out, verb=VERB, command=told)
+    if before is not None:
+        return before
     model, tokenizer = load_model(
         started_from,
         num_labels=len(names) or 1,
@@ -124,14 +142,13 @@ def fine_tune_on_labels(
     )
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
     scorer = TorchScorer(model, tokenizer, precision=settings.training.precision)
-    identity = {"from": weights_identity(started_from), "settings": as_json(settings), "labels": list(names)}
     result = fine_tune_classifier(
         model,
         tokenizer,
         labelled.train.examples,
         settings=settings,
         folder=out / RUN,
-        command=identity,
+        command=decisive(told),
         evaluate=labelled.judge(scorer),
     )
     card = ModelCard(
@@ -150,10 +167,10 @@ def fine_tune_on_labels(
         model,
         tokenizer,
         out,
-        verb="fine-tune",
+        verb=VERB,
         result=result,
         card=card,
-        settings=identity,
+        command=told,
         inputs=inputs,
         started_from=started_from,
     )

@@ -114,7 +114,7 @@ def find_candidates(
             tags[split] = "+".join(names)
             runs[split] = {query_id: _best(brought.get(query_id, {}), settings.depth) for query_id in judged}
     if documents:
-        runs = {split: _as_passages(run, passages) for split, run in runs.items()}
+        runs = {split: as_passages(run, passages) for split, run in runs.items()}
     absent = absent_candidates(runs, passages)
     runs = {split: _without(run, frozenset(absent)) for split, run in runs.items()}
     searched = [split for split in splits if split not in runs]
@@ -156,7 +156,7 @@ def _best(scores: Mapping[str, float], depth: int) -> dict[str, float]:
     return {doc_id: scores[doc_id] for doc_id in ranking(scores)[:depth]}
 
 
-def _as_passages(run: Run, passages: PassageStore) -> Run:
+def as_passages(run: Run, passages: PassageStore) -> Run:
     """Put every passage of a ranked document in its place; what ranks passages already stays as it is."""
     return {
         query_id: {

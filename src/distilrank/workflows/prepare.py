@@ -138,7 +138,7 @@ def prepare_ranking(
     out, bad = Path(out), BadLines(skip_bad)
     source = open_ranking(data, collection=collection, offline=offline, bad=bad)
     files = run_files(source, runs)
-    inputs = _inputs(source, files)
+    inputs = input_files(source, files)
     recorded = {
         "name": str(data) if is_named(data) else None,
         **asdict(settings),
@@ -214,7 +214,7 @@ def _others(members: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     return {split: own for split, own in members.items() if split != TRAIN}
 
 
-def _inputs(source: RankingData, files: Sequence[Path]) -> dict[str, Path]:
+def input_files(source: RankingData, files: Sequence[Path]) -> dict[str, Path]:
     """Return the files that are read, by name; of a public collection, only the runs."""
     runs = {f"run {file.name}": file for file in files}
     if not isinstance(source, RankingFolder):

@@ -24,8 +24,8 @@ def tracked(items: Iterable[T], what: str, *, total: int, shown: bool = True) ->
 
 @contextmanager
 def counted(what: str, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Yield a function that shows how many there are so far, where the end is not known."""
+    """Yield a function that shows how many there are so far, where the end is not known; nothing before the first."""
     columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True, quiet=not shown)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda count: bar.update(task, completed=count)
+        task = bar.add_task(what, total=None, visible=False)
+        yield lambda count: bar.update(task, completed=count, visible=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,19 @@ from distilrank.errors import InputError
 from distilrank.evaluation.classification import measure_classification
 from distilrank.evaluation.measures import measure
 from distilrank.evaluation.rerank import rerank, shorten
-from distilrank.records import Group, Qrels, Run
+from distilrank.records import Example, Group, Qrels, Run
 from distilrank.scorer import Scorer
+
+if TYPE_CHECKING:
+    from distilrank.models.load import ProblemType
+
+
+PROBLEM_TYPES: dict[str, ProblemType] = {
+    "classes": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+"""Kind of labels -> what a model's configuration calls it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +80,13 @@ class RankingData:
             InputError: The folder holds no groups.
         """
         if path.is_file():
-            return cls(groups=GroupFile(path, bad=bad), groups_file=path, folder=None)
+            file = groups or path
+            return cls(groups=GroupFile(file, bad=bad), groups_file=file, folder=None)
+        folder = RankingFolder(path, bad=bad)
         file = groups or path / "groups" / "train.jsonl"
-        if not file.is_file():
+        if groups is None and not file.is_file():
             raise InputError("holds no groups/train.jsonl; make it with: distilrank prepare", path=path)
-        return cls(groups=GroupFile(file, bad=bad), groups_file=file, folder=RankingFolder(path, bad=bad))
+        return cls(groups=GroupFile(file, bad=bad), groups_file=file, folder=folder)
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -124,18 +137,30 @@ class LabelledData:
     dev: ClassificationData | None
 
     @classmethod
-    def open(cls, path: Path, *, bad: BadLines | None = None) -> LabelledData:
-        """Open a folder that ``prepare`` made of classification data, or one file of examples."""
+    def open(cls, path: Path, *, order: Sequence[str] = (), bad: BadLines | None = None) -> LabelledData:
+        """Open a folder that ``prepare`` made of classification data, or one file of examples.
+
+        Args:
+            path: The folder or file.
+            order: Names of a teacher's labels: data with the same names takes them in this order.
+            bad: How many bad lines may be skipped.
+        """
         if path.is_file():
-            return cls(train=read_examples(path, bad=bad), train_file=path, dev=None)
+            return cls(train=in_order(read_examples(path, bad=bad), order), train_file=path, dev=None)
         labels = read_json(path / "labels.json")
         known = {"label_names": labels["label_names"] or None, "kind": labels["kind"], "bad": bad}
         dev = path / "dev.jsonl"
         return cls(
-            train=read_examples(path / "train.jsonl", **known),
+            train=in_order(read_examples(path / "train.jsonl", **known), order),
             train_file=path / "train.jsonl",
-            dev=read_examples(dev, **known) if dev.is_file() else None,
+            dev=in_order(read_examples(dev, **known), order) if dev.is_file() else None,
         )
+
+    @cached_property
+    def identity(self) -> dict[str, str | None]:
+        """What the examples are, for the manifest and for refusing to resume on other data."""
+        dev = self.train_file.with_name("dev.jsonl")
+        return {"data": file_hash(self.train_file), "dev": None if self.dev is None else file_hash(dev)}
 
     def judge(self, scorer: ClassifierScorer) -> Callable[[], Mapping[str, float]] | None:
         """Return a function that measures the classifier as it is then on dev; None without dev examples."""
@@ -147,6 +172,25 @@ class LabelledData:
         labels = [example.label for example in dev.examples if example.label is not None]
 
         return lambda: measure_classification(labels, scorer.logits(texts, pairs), dev.kind)
+
+
+def in_order(data: ClassificationData, order: Sequence[str]) -> ClassificationData:
+    """Return the data with its labels numbered as in ``order`` when that holds all their names, else as it is."""
+    names = data.label_names
+    if tuple(order) == names or not names or not set(names) <= set(order):
+        return data
+    places = [order.index(name) for name in names]
+
+    def moved(example: Example) -> Example:
+        label = example.label
+        if isinstance(label, int):
+            return replace(example, label=places[label])
+        if isinstance(label, tuple):
+            held = {places[place] for place, holds in enumerate(label) if holds}
+            return replace(example, label=tuple(int(place in held) for place in range(len(order))))
+        return example
+
+    return replace(data, examples=[moved(example) for example in data.examples], label_names=tuple(order))
 
 
 class ClassifierScorer(Protocol):
@@ -161,10 +205,15 @@ def is_labelled(path: Path) -> bool:
     """Tell classification data from ranking data: a prepared folder with labels, or a table of labelled texts.
 
     A JSONL file is ranking data when its first line has ``pos``.
+
+    Raises:
+        InputError: There is neither.
     """
+    if not path.exists():
+        raise InputError("there is no such folder or file; check the path", path=path)
     if path.is_dir():
         return (path / "labels.json").is_file()
     if ".jsonl" not in path.suffixes:
         return True
-    first = next(read_lines(path), (1, "{}"))[1]
+    first = next((line for _, line in read_lines(path) if line.strip()), "")
     return '"pos"' not in first

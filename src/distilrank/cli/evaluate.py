@@ -1,0 +1,191 @@
+"""``distilrank evaluate``: what a model or a run is worth, beside its first stage, baselines and teacher."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from distilrank.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from distilrank.data.lines import BadLines
+    from distilrank.workflows.evaluate import Evaluated
+
+
+def evaluate(
+    data: Annotated[
+        str, typer.Option(help="Folder with queries and judgements, ir_datasets:ID, hf:OWNER/NAME, or labelled texts.")
+    ],
+    model: Annotated[
+        str | None, typer.Argument(help="Model folder or hub name; without it the run is measured.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Whose queries and judgements.")] = "test",
+    run: Annotated[
+        str | None,
+        typer.Option(help="Candidates: a TREC file or the name of a run in --data. Otherwise its own run, or BM25."),
+    ] = None,
+    measures: Annotated[
+        str | None, typer.Option(help='As ir_measures writes them; "nDCG@10 RR@10 AP" by default.')
+    ] = None,
+    baseline: Annotated[list[str] | None, typer.Option(help="A run or model to compare with; repeatable.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Run or model it was distilled from: share kept, fidelity.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Candidates per query to re-rank; all of a run, 100 of BM25.")
+    ] = None,
+    max_queries: Annotated[int | None, typer.Option(help="Most queries (or examples), the first ones.")] = None,
+    aggregate: Annotated[
+        Literal["MaxP", "FirstP", "SumP", "AvgP", "k-MaxAvgP"] | None,
+        typer.Option(help="Judge documents by their passages; MaxP where prepare cut documents."),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="Passages that k-MaxAvgP averages.")] = 3,
+    collection: Annotated[Path | None, typer.Option(help="The passages, when they lie outside --data.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything found, per query too.")] = None,
+    out_run: Annotated[Path | None, typer.Option(help="Write the ranking as a TREC run.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")] = None,
+    skip_bad: Annotated[int, typer.Option(help="Bad lines that may be skipped; they are listed.")] = 0,
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+) -> None:
+    r"""Measure a ranker, a classifier or a run, and compare it with others on the same queries.
+
+    Prints means with 95% bootstrap intervals; paired t-test and randomisation test against each of the others, with
+    Holm's correction; and, with --teacher, the share of its quality that was kept and how alike the rankings are. The
+    first stage is always shown. With --aggregate, models (and a run under test) are aggregated as told, and the first
+    stage and other runs by their best passage.
+
+    A classifier is measured on labelled texts, by accuracy, F1, Matthews, Pearson or Spearman as the labels ask.
+
+    \b
+    Examples:
+      distilrank evaluate runs/student --data runs/nfcorpus --teacher runs/teacher --json student.json
+      distilrank evaluate --data data/trec_dl19 --run BM25 --measures "nDCG@10 RR(rel=2)@10 AP(rel=2)"
+      distilrank evaluate runs/student --data data/nfcorpus --run bm25.trec --depth 50 --out-run reranked.trec
+      distilrank evaluate runs/student --data runs/docs --aggregate MaxP --baseline runs/teacher
+      distilrank evaluate runs/sst2-student --data runs/sst2 --split dev --teacher runs/sst2-teacher
+    """
+    from distilrank.data.lines import BadLines
+    from distilrank.evaluation.measures import DEFAULT_MEASURES, split_names
+    from distilrank.workflows.evaluate import EvaluateSettings, evaluate_ranking
+
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads is {threads}, give at least 1")
+    bad = BadLines(allowed=skip_bad)
+    compared: dict[str, Any] = {"baselines": baseline or (), "teacher": teacher}
+    machine: dict[str, Any] = {"threads": threads, "offline": offline}
+    if _is_classification(data):
+        given = {"--run": run, "--measures": measures, "--depth": depth, "--aggregate": aggregate}
+        _refuse(data, {**given, "--collection": collection, "--out-run": out_run})
+        _classify(model, Path(data), split, max_queries, json_file, bad, **compared, **machine)
+        return
+    settings = EvaluateSettings(
+        split=split,
+        measures=DEFAULT_MEASURES if measures is None else tuple(split_names(measures)),
+        depth=depth,
+        max_queries=max_queries,
+        aggregate=aggregate,
+        k=k,
+    )
+    evaluated = evaluate_ranking(
+        model, data=data, settings=settings, run=run, collection=collection, bad=bad, **compared, **machine
+    )
+    _show_ranking(evaluated, bad)
+    if out_run is not None:
+        from distilrank.data.trec import write_run
+
+        write_run(evaluated.run, out_run, tag="-".join(Path(evaluated.evaluation.system).name.split()))
+    if json_file is not None:
+        _write(json_file, data, asdict(evaluated.settings), evaluated.hashes(), bad, evaluated.evaluation.as_dict())
+
+
+def _is_classification(data: str) -> bool:
+    """Tell labelled texts from ranking data; data of the hub is taken for the latter."""
+    from distilrank.data.named import is_named
+    from distilrank.workflows.prepare_classification import is_classification
+    from distilrank.workflows.training_data import is_labelled
+
+    if is_named(data):
+        return False
+    path = Path(data)
+    if not path.exists():
+        raise InputError("there is no such folder or file; check the path", path=data)
+    return is_labelled(path) or (path.is_dir() and is_classification(path))
+
+
+def _refuse(data: str, given: Mapping[str, object]) -> None:
+    """Refuse options that classification has no use for."""
+    foreign = [name for name, value in given.items() if value is not None]
+    if foreign:
+        raise InputError(f"is classification data, which has no {' and no '.join(foreign)}", path=data)
+
+
+def _classify(
+    model: str | None,
+    data: Path,
+    split: str,
+    max_examples: int | None,
+    json_file: Path | None,
+    bad: BadLines,
+    **options: Any,
+) -> None:
+    """Measure a classifier."""
+    from distilrank.evaluation.tables import classification_tables
+    from distilrank.workflows.evaluate_classification import evaluate_classification
+
+    if model is None:
+        raise InputError("is classification data; name the classifier to measure", path=data)
+    evaluated = evaluate_classification(model, data=data, split=split, max_examples=max_examples, bad=bad, **options)
+    _print(classification_tables(evaluated.evaluation), [], bad)
+    if json_file is not None:
+        settings = {"split": split, "max_queries": max_examples}
+        _write(json_file, str(data), settings, evaluated.hashes(), bad, evaluated.evaluation.as_dict())
+
+
+def _show_ranking(evaluated: Evaluated, bad: BadLines) -> None:
+    from distilrank.evaluation.tables import ranking_tables, remarks
+
+    _print(ranking_tables(evaluated.evaluation), remarks(evaluated.evaluation), bad)
+
+
+def _print(tables: Sequence[Table], remarks: Sequence[str], bad: BadLines) -> None:
+    """Print tables, and on standard error what else there is to know."""
+    from rich.console import Console
+
+    # A file or a pipe has no width to keep to.
+    console = Console() if sys.stdout.isatty() else Console(width=240)
+    for table in tables:
+        console.print(table, highlight=False)
+    for remark in remarks:
+        print(f"note: {remark}", file=sys.stderr)
+    if bad.skipped:
+        print(bad.listing(), file=sys.stderr)
+
+
+def _write(
+    path: Path,
+    data: str,
+    settings: Mapping[str, object],
+    hashes: Mapping[str, object],
+    bad: BadLines,
+    found: Mapping[str, object],
+) -> None:
+    """Write what was run, on what, with which versions, and what was found."""
+    from distilrank.data.files import library_versions, write_json
+
+    record = {
+        "command": shlex.join(["distilrank", *sys.argv[1:]]),
+        "data": data,
+        "settings": dict(settings),
+        "versions": library_versions(),
+        "inputs": dict(hashes),
+        "skipped": [str(error) for error in bad.skipped],
+    }
+    write_json(path, {**record, **found})
