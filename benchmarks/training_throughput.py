@@ -123,7 +123,9 @@ def main() -> None:
                 student.zero_grad()
     medians = {name: statistics.median(values) for name, values in rates.items()}
     base = medians["published way, fp32"]
-    print(f"{options.data.name}: {len(examples)} pairs, mean {statistics.mean(lengths):.0f} tokens, {options.threads} threads")
+    print(
+        f"{options.data.name}: {len(examples)} pairs, mean {statistics.mean(lengths):.0f} tokens, {options.threads} threads"
+    )
     for name, rate in medians.items():
         print(f"  {name:22} {rate:7.1f} pairs/s   {rate / base:4.2f} times")
     if options.out:

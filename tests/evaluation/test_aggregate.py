@@ -96,7 +96,7 @@ def test_probabilities_of_extreme_logits() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(SettingsError, match=r"aggregation 'maxp' is not known; did you mean 'MaxP'\?"):
-        aggregate_documents(PASSAGES, "maxp")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"aggregation 'MeanP' is not known; did you mean 'MaxP'\?"):
+        aggregate_documents(PASSAGES, "MeanP")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="k is 0; give at least 1"):
         aggregate_documents(PASSAGES, "k-MaxAvgP", k=0)

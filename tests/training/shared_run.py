@@ -22,15 +22,19 @@ Pair = tuple[Tensor, Tensor]
 
 
 class Model(nn.Module):
-    """Has a part that only some examples use, so that a process may have no gradient for it, and one never used."""
+    """Has a part that only some examples use, so that a process may have no gradient for it, and one never used.
+
+    One weight has more bits than the others.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.always, self.sometimes, self.never = nn.Linear(6, 8), nn.Linear(8, 1), nn.Linear(1, 1)
+        self.scale = nn.Parameter(torch.ones(1, dtype=torch.float64))
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = torch.tanh(self.always(inputs))
-        return self.sometimes(hidden)[:, 0] if inputs[0, 0] > 0 else hidden.sum(dim=1)
+        return self.scale * (self.sometimes(hidden)[:, 0] if inputs[0, 0] > 0 else hidden.sum(dim=1))
 
 
 def main(folder: Path, *, max_steps: int) -> TrainingResult:

@@ -183,6 +183,19 @@ class TestJournal:
             assert line["loss"] == pytest.approx(sum(line["terms"].values()))
             assert line["tokens_per_second"] == pytest.approx(4 * line["pairs_per_second"], rel=0.01)
 
+    def test_the_rate_in_it_is_the_one_that_moved_the_weights(self, tmp_path: Path, problem: MakeProblem) -> None:
+        run = problem(settings={"max_steps": 4, "warmup_share": 1.0, "learning_rate": 0.01})
+        weights = []
+
+        def split(examples: list[Any]) -> list[Any]:
+            weights.append(run.weights()["4.bias"])
+            return run.split(examples)
+
+        steps = read_steps(run.run(tmp_path, split=split).history)
+        # Adam's first step moves a weight that does not decay by the learning rate, whatever its gradient.
+        assert (weights[1] - weights[0]).abs().item() == pytest.approx(0.0025, rel=1e-4)
+        assert steps[0]["learning_rate"] == pytest.approx(0.0025)
+
     def test_terms_are_means_over_the_examples(self, tmp_path: Path, problem: MakeProblem) -> None:
         run = problem(settings={"max_steps": 1})
         run.model[3].p = 0.0

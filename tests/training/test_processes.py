@@ -35,9 +35,13 @@ def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         )
         for rank in ("0", "1")
     ]
-    for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    try:
+        for process in running:
+            _, errors = process.communicate(timeout=600)
+            assert process.returncode == 0, errors
+    finally:
+        for process in running:
+            process.kill()  # one that waits for one that failed would wait for hours
     runpy.run_path(str(SCRIPT))["main"](one, max_steps=20)
     return two, one
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from distilrank.workflows.quickstart import Quickstart
+    from distilrank.workflows.quickstart_report import Judged
 
 
 def quickstart(
@@ -33,10 +33,10 @@ def quickstart(
     from distilrank.workflows.quickstart import quickstart as run
 
     settings = read_settings(QuickstartSettings, changes=set_ or ())
-    show(run(out, settings, command="distilrank " + " ".join(sys.argv[1:])))
+    show(out, run(out, settings, command="distilrank " + " ".join(sys.argv[1:])))
 
 
-def show(result: Quickstart) -> None:
+def show(out: Path, result: Judged) -> None:
     """Print the table, the findings, one re-ranked query and where everything lies."""
     from rich.console import Console
     from rich.table import Table
@@ -59,4 +59,4 @@ def show(result: Quickstart) -> None:
     console.print(f'\nThe student on "{query}"', highlight=False)
     for rank, text in enumerate(best, start=1):
         console.print(f"  {rank}. {text}", highlight=False, markup=False, overflow="ellipsis", no_wrap=True)
-    console.print(f"\nReport: {result.folder / 'report.html'}   Numbers: {result.folder / 'results.json'}")
+    console.print(f"\nReport: {out / 'report.html'}   Numbers: {out / 'results.json'}")

@@ -91,11 +91,15 @@ def evaluate_classifiers(
 
     Raises:
         InputError: There are no examples.
-        ModelError: The logits' shape does not fit the labels, or they are not finite.
+        ModelError: The logits' shape does not fit the labels or the other classifiers, or they are not finite.
     """
     if not labels:
         raise InputError("there are no labelled examples, so there is nothing to measure")
     truth = np.asarray(labels)
+    widths = {name: values.shape[-1] for name, values in logits.items()}
+    for name, width in widths.items():
+        if width != widths[system]:
+            raise ModelError(f"{name} tells {width} labels apart and {system} {widths[system]}; compare like with like")
     decisions = {name: _decide(values, truth, kind, name) for name, values in logits.items()}
     measures = _measures_of(kind, truth, logits[system])
     values = _bootstrap(truth, decisions, measures, seed=seed, resamples=resamples)
@@ -178,7 +182,7 @@ def _accuracy(truth: NDArray[Any], decided: NDArray[Any]) -> float:
 
 
 def _matthews(truth: NDArray[Any], decided: NDArray[Any]) -> float:
-    return float(matthews_corrcoef(truth, decided))
+    return float(matthews_corrcoef(truth, decided)) if np.ptp(truth) and np.ptp(decided) else 0.0
 
 
 def _f1(average: str, *, labels: NDArray[Any] | None = None) -> _Measure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from distilrank.evaluation.evaluate import Evaluation
@@ -30,7 +31,7 @@ def classification_tables(evaluation: ClassificationEvaluation) -> list[Table]:
     for name in evaluation.measures:
         table.add_column(name, justify="right")
     for system, intervals in evaluation.intervals.items():
-        table.add_row(system, *(_number(intervals[name]) for name in evaluation.measures))
+        table.add_row(escape(system), *(_number(intervals[name]) for name in evaluation.measures))
     if not evaluation.share_kept:
         return [table]
     kept = _table(f"{evaluation.system}: share of {evaluation.teacher} kept")
@@ -55,7 +56,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", header_style="bold")
+    return Table(title=escape(title), title_justify="left", header_style="bold")
 
 
 def _measures_table(evaluation: Evaluation) -> Table:
@@ -67,7 +68,7 @@ def _measures_table(evaluation: Evaluation) -> Table:
     for system, intervals in evaluation.intervals.items():
         role = " (first stage)" if system == evaluation.first_stage != evaluation.system else ""
         role = role or (" (teacher)" if system == evaluation.teacher else "")
-        table.add_row(system + role, *(_number(intervals[name]) for name in evaluation.measures))
+        table.add_row(escape(system) + role, *(_number(intervals[name]) for name in evaluation.measures))
     return table
 
 
@@ -82,7 +83,7 @@ def _comparisons_table(evaluation: Evaluation) -> Table:
     for each in evaluation.comparisons:
         table.add_row(
             each.measure,
-            each.baseline,
+            escape(each.baseline),
             _number(each.difference, sign="+"),
             _p_value(each.t_test_holm),
             _p_value(each.randomisation_holm),
@@ -105,7 +106,7 @@ def _teacher_table(evaluation: Evaluation) -> Table:
 
 
 def _number(interval: Interval, *, sign: str = "") -> str:
-    # Square brackets would be read as rich's markup.
+    # No square brackets: rich would read them as markup.
     return f"{interval.mean:{sign}.4f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
 
 

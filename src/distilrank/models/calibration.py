@@ -34,9 +34,9 @@ def fit_platt(logits: Tensor, relevant: Tensor) -> tuple[float, float]:
     if not positives or not negatives:
         raise ModelError(f"calibration needs relevant and other passages, but there are {positives} and {negatives}")
     z = logits.double()
-    if bool((z == z[0]).all()):
+    centre, spread = z.mean(), z.std()
+    if spread <= 1e-6 * centre.abs().clamp(min=1.0):  # noise of fp32 logits that are all the same
         raise worse
-    centre, spread = z.mean(), z.std().clamp(min=1e-12)
     target = torch.where(relevant, (positives + 1) / (positives + 2), 1 / (negatives + 2)).double()
     weight = torch.where(relevant, 0.5 / positives, 0.5 / negatives).double()
     parameters = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
@@ -51,10 +51,11 @@ def fit_platt(logits: Tensor, relevant: Tensor) -> tuple[float, float]:
         return value
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
-    a = float(parameters[0] / spread)
+    slope, offset = parameters.detach().tolist()
+    a = slope / float(spread)
     if not a > 0:
         raise worse
-    return a, float(parameters[1]) - a * float(centre)
+    return a, offset - a * float(centre)
 
 
 @torch.no_grad()

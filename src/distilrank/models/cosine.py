@@ -13,8 +13,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertModel, BertPreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertModel,
+    BertPreTrainedModel,
+    PreTrainedModel,
+)
 from transformers.modeling_outputs import SequenceClassifierOutput
+
+from distilrank.errors import ModelError
 
 
 class CosineRankingConfig(BertConfig):
@@ -89,11 +98,18 @@ class BertForCosineRanking(BertPreTrainedModel):
             attentions=output.attentions,
         )
 
-    @torch.no_grad()
-    def ignore_segments(self) -> None:
-        """Make segment 1 embed as segment 0: a sentence encoder has only ever seen the latter."""
-        embedding = self.bert.embeddings.token_type_embeddings.weight
-        embedding[1:] = embedding[:1]
+
+@torch.no_grad()
+def ignore_segments(model: PreTrainedModel) -> None:
+    """Make segment 1 embed as segment 0, in place: a sentence encoder has only ever seen the latter.
+
+    Raises:
+        ModelError: The network embeds no segments.
+    """
+    embedding = getattr(getattr(model.base_model, "embeddings", None), "token_type_embeddings", None)
+    if not isinstance(embedding, nn.Embedding):
+        raise ModelError(f"{type(model).__name__} embeds no segments, by which a cosine head tells query and passage")
+    embedding.weight[1:] = embedding.weight[:1]
 
 
 def _mean(states: Tensor, chosen: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from distilrank.data.files import file_hash
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import MissingExtraError, ModelError, OfflineError, SettingsError
-from distilrank.models.cosine import BertForCosineRanking, CosineRankingConfig
+from distilrank.models.cosine import BertForCosineRanking, CosineRankingConfig, ignore_segments
 from distilrank.models.relu_head import MARK as RELU_HEAD
 from distilrank.models.relu_head import use_relu_head
 
@@ -221,7 +221,7 @@ def _load_cosine(source: str | Path, config: PretrainedConfig, *, num_labels: in
     described["num_labels"] = 1
     config = CosineRankingConfig(**described)
     model = _from_pretrained(BertForCosineRanking, source, config, offline=offline, whole=False)
-    cast("BertForCosineRanking", model).ignore_segments()
+    ignore_segments(model)
     return model
 
 

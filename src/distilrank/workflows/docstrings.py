@@ -1,8 +1,8 @@
 """A real collection that every machine has: the docstrings of the running Python's standard library.
 
-The first sentence of a docstring becomes a query, and the rest of it the one passage that answers the query. Names
-are left out, since they would give the answer away. A docstring of a sentence or little more is a passage that
-answers no query. Docstrings that are nearly the same (inherited, or copied between modules) are merged first.
+The first sentence of a docstring becomes a query, and the rest of it, titled with the dotted name, the one passage
+that answers the query. A docstring of a sentence or little more is a passage that answers no query. Docstrings that
+are nearly the same (inherited, or copied between modules) are merged first.
 """
 
 from __future__ import annotations
@@ -117,9 +117,9 @@ def write_collection(folder: Path, *, test: int, dev: int, seed: int, library: P
         if len(_words(question)) >= _LEAST_QUERY_WORDS and len(_words(answer)) >= _LEAST_ANSWER_WORDS:
             queries.append(Query(f"q-{docstring.name}", question))
             answers[f"q-{docstring.name}"] = docstring.name
-            passages.append(Passage(docstring.name, answer))
+            passages.append(Passage(docstring.name, answer, title=docstring.name))
         else:
-            passages.append(Passage(docstring.name, docstring.text))
+            passages.append(Passage(docstring.name, docstring.text, title=docstring.name))
     if len(queries) < 2 * (test + dev):
         raise InputError(
             f"the standard library gives {len(queries)} queries, too few for {test} to test on and {dev} for dev; "

@@ -7,37 +7,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from distilrank.data.files import file_hash, library_versions, read_json, write_json
-from distilrank.data.folder import RankingFolder
-from distilrank.data.trec import read_run, write_run
-from distilrank.evaluation.evaluate import Evaluation, evaluate_runs
-from distilrank.evaluation.report import Report, Row, loss_curves, query_differences, worst_and_best, write_report
-from distilrank.evaluation.rerank import rerank, shorten
+from distilrank.data.files import library_versions, read_json, write_json
 from distilrank.models.load import load_model
 from distilrank.procedures.fine_tune import FineTuneSettings
 from distilrank.procedures.simplified_tinybert import SimplifiedTinyBertSettings
 from distilrank.procedures.standard_distillation import StandardDistillationSettings
-from distilrank.records import Run
-from distilrank.runtime.ranker import Ranker
-from distilrank.training.journal import read_steps
 from distilrank.training.settings import Precision, TrainingSettings
 from distilrank.workflows.distil import StudentSettings, distil
 from distilrank.workflows.docstrings import write_collection
 from distilrank.workflows.fine_tune import fine_tune_on_groups
-from distilrank.workflows.finish import RUN
 from distilrank.workflows.first_stage import FirstStageSettings
 from distilrank.workflows.prepare import PrepareSettings, prepare_ranking
+from distilrank.workflows.quickstart_report import PLAIN, STUDENT, TEACHER, Judged, judge
 from distilrank.workflows.training_data import DevSettings
 from distilrank.workflows.training_groups import GroupSettings
-
-MEASURES = ("RR@10", "nDCG@10")
-BM25, TEACHER, STUDENT, PLAIN = "BM25", "teacher", "student", "student, labels only"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,29 +65,10 @@ class QuickstartSettings:
     student_learning_rate: float = 1e-4
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quickstart:
-    """What came of it.
-
-    Attributes:
-        folder: With ``teacher``, ``student``, ``data`` (BEIR form), ``report.html`` and ``results.json``.
-        rows: BM25, teacher, student, and the student that learned from labels only.
-        findings: A sentence each.
-        example: A test query, and what the student ranks first for it.
-        seconds: Stage -> how long it took; stages that were done before take none.
-    """
-
-    folder: Path
-    rows: list[Row]
-    findings: list[str]
-    example: tuple[str, list[str]]
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-
 def quickstart(
     out: Path, settings: QuickstartSettings, *, say: Callable[[str], None] = print, command: str = ""
-) -> Quickstart:
-    """Run the line: collection, candidates, teacher, student, evaluation, report.
+) -> Judged:
+    """Run the line and leave ``teacher``, ``student``, ``data`` (BEIR form), ``report.html`` and ``results.json``.
 
     Args:
         out: Folder to fill.
@@ -107,29 +76,37 @@ def quickstart(
         say: Told what begins.
         command: The command line, for the record.
     """
+    prepared, plain = out / "prepared", out / "labels-only"
+    stages = {
+        "Reading the docstrings of Python's standard library": lambda: _collection(out / "data", settings),
+        "Ranking candidates with BM25": lambda: _prepare(out / "data", prepared, settings),
+        "Fine-tuning the teacher": lambda: _teacher(prepared, out / TEACHER, settings, command),
+        "Distilling the student (Simplified TinyBERT)": lambda: _student(prepared, out, settings, command),
+        "Training the same student on labels only": lambda: _plain(prepared, out, plain, settings, command),
+    }
     seconds: dict[str, float] = {}
-    data, prepared, plain = out / "data", out / "prepared", out / "labels-only"
-
-    def stage(name: str, work: Callable[[], object]) -> None:
-        say(name)
+    for number, (name, work) in enumerate(stages.items(), start=1):
+        say(f"{number}/6  {name}")
         began = time.perf_counter()
         work()
         seconds[name] = round(time.perf_counter() - began, 1)
-
-    stage("1/6  Reading the docstrings of Python's standard library", lambda: _collection(data, settings))
-    stage("2/6  Ranking candidates with BM25", lambda: _prepare(data, prepared, settings))
-    stage("3/6  Fine-tuning the teacher", lambda: _teacher(prepared, out / TEACHER, settings, command))
-    stage("4/6  Distilling the student (Simplified TinyBERT)", lambda: _student(prepared, out, settings, command))
-    stage(
-        "5/6  Training the same student on labels only, for comparison",
-        lambda: _plain(prepared, out, plain, settings, command),
-    )
-    folders = {TEACHER: out / TEACHER, STUDENT: out / STUDENT, PLAIN: plain}
     say("6/6  Re-ranking unseen queries")
-    began = time.perf_counter()
-    result = _judge(out, RankingFolder(prepared), folders, settings, seconds, command)
-    seconds["6/6  Re-ranking unseen queries"] = round(time.perf_counter() - began, 1)
-    return result
+    models = {TEACHER: out / TEACHER, STUDENT: out / STUDENT, PLAIN: plain}
+    facts = _facts(out, settings, seconds, command)
+    return judge(out, prepared, models, depth=settings.depth, facts=facts, seconds=seconds)
+
+
+def _facts(out: Path, settings: QuickstartSettings, seconds: Mapping[str, float], command: str) -> dict[str, str]:
+    collection = read_json(out / "data" / "collection.json")
+    return {
+        "Command": command,
+        "Collection": f"docstrings of Python's standard library, {collection['passages']:,} passages",
+        "Training": f"{collection['queries']['train']:,} queries",
+        "Test": f"{settings.test_queries} unseen queries, the best {settings.depth} of BM25 re-ranked",
+        "Seed": str(settings.seed),
+        "Versions": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
+        "Time": ", ".join(f"{name}: {spent:.0f} s" for name, spent in seconds.items()),
+    }
 
 
 def _collection(data: Path, settings: QuickstartSettings) -> None:
@@ -229,159 +206,3 @@ def _distil(
         triples=settings.student_steps * settings.student_batch // 2,
         command=command,
     )
-
-
-def _judge(
-    out: Path,
-    folder: RankingFolder,
-    models: Mapping[str, Path],
-    settings: QuickstartSettings,
-    seconds: Mapping[str, float],
-    command: str,
-) -> Quickstart:
-    qrels = folder.qrels("test")
-    candidates = shorten(read_run(next(iter(folder.runs("test").values()))), depth=settings.depth)
-    runs: dict[str, Run] = {BM25: candidates}
-    for name, model in models.items():
-        runs[name] = rerank(
-            Ranker.load(model),
-            queries=folder.queries,
-            passages=folder.passages,
-            candidates=candidates,
-            progress=True,
-            description=f"     {name}",
-        )
-        write_run(runs[name], out / "runs" / f"{model.name}.trec", tag=model.name)
-    evaluation = evaluate_runs(
-        qrels=qrels, runs=runs, system=STUDENT, first_stage=BM25, teacher=TEACHER, measures=MEASURES
-    )
-    milliseconds = _latencies(models, folder, candidates)
-    rows = [_row(name, evaluation, models.get(name), milliseconds.get(name)) for name in runs]
-    findings = _findings(evaluation, rows)
-    _write(out, folder, evaluation, rows, findings, runs, settings, seconds, command)
-    return Quickstart(
-        folder=out, rows=rows, findings=findings, example=_example(folder, runs[STUDENT]), seconds=seconds
-    )
-
-
-def _latencies(models: Mapping[str, Path], folder: RankingFolder, candidates: Run) -> dict[str, float]:
-    """Time 100 passages of a query on every model in turn, so that a noisy machine hits all alike; medians."""
-    passages = [passage.content for passage in folder.passages.get_many(_first_ids(candidates, 100)).values()]
-    query = folder.queries[next(iter(candidates))].text
-    rankers = {name: Ranker.load(model) for name, model in models.items()}
-    times: dict[str, list[float]] = {name: [] for name in rankers}
-    for turn in range(6):
-        for name, ranker in rankers.items():
-            began = time.perf_counter()
-            ranker.score([(query, passage) for passage in passages])
-            if turn:  # the first is for warming up
-                times[name].append(1000 * (time.perf_counter() - began) * 100 / len(passages))
-    return {name: float(np.median(values)) for name, values in times.items()}
-
-
-def _first_ids(candidates: Run, count: int) -> list[str]:
-    return list(dict.fromkeys(doc_id for scores in candidates.values() for doc_id in scores))[:count]
-
-
-def _row(name: str, evaluation: Evaluation, model: Path | None, milliseconds: float | None) -> Row:
-    measures = {measure: evaluation.intervals[name][measure] for measure in MEASURES}
-    if model is None:
-        return Row(name=name, measures=measures)
-    parameters = read_json(model / "manifest.json")["parameters"]
-    kept = evaluation.share_kept[MEASURES[0]] if name == STUDENT else None
-    return Row(
-        name=name,
-        measures=measures,
-        parameters=parameters,
-        megabytes=(model / "onnx" / "model.onnx").stat().st_size / 1e6,
-        ms_per_100_passages=milliseconds,
-        kept=kept,
-    )
-
-
-def _findings(evaluation: Evaluation, rows: list[Row]) -> list[str]:
-    measure = MEASURES[0]
-    kept = evaluation.share_kept[measure]
-    by_name = {row.name: row for row in rows}
-    findings = []
-    if kept is not None:
-        findings.append(
-            f"The student keeps {kept.mean:.0%} of its teacher's {measure} "
-            f"({kept.low:.0%} to {kept.high:.0%}, 95% interval)."
-        )
-    teacher, student = by_name[TEACHER].ms_per_100_passages, by_name[STUDENT].ms_per_100_passages
-    if teacher and student:
-        findings.append(f"It is {teacher / student:.1f} times as fast as its teacher on this machine.")
-    for comparison in evaluation.comparisons:
-        if comparison.measure == measure and comparison.baseline in (BM25, PLAIN):
-            sure = "significant" if comparison.randomisation_holm < 0.05 else "not significant"
-            findings.append(
-                f"Against {comparison.baseline} it gains {comparison.difference.mean:+.3f} {measure} "
-                f"(p = {comparison.randomisation_holm:.4f} after Holm, {sure})."
-            )
-    return findings
-
-
-def _example(folder: RankingFolder, run: Run) -> tuple[str, list[str]]:
-    query_id = next(iter(run))
-    best = sorted(run[query_id], key=lambda doc_id: -run[query_id][doc_id])[:3]
-    texts = [" ".join(folder.passages[doc_id].content.split())[:100] for doc_id in best]
-    return folder.queries[query_id].text, [f"{doc_id}: {text}" for doc_id, text in zip(best, texts, strict=True)]
-
-
-def _write(
-    out: Path,
-    folder: RankingFolder,
-    evaluation: Evaluation,
-    rows: list[Row],
-    findings: list[str],
-    runs: Mapping[str, Run],
-    settings: QuickstartSettings,
-    seconds: Mapping[str, float],
-    command: str,
-) -> None:
-    measure = MEASURES[0]
-    student = evaluation.measured[STUDENT].per_query[measure]
-    teacher = evaluation.measured[TEACHER].per_query[measure]
-    facts = {
-        "Command": command,
-        "Collection": f"docstrings of Python's standard library: {len(folder.passages):,} passages",
-        "Test": f"{len(student)} unseen queries, the best {settings.depth} of BM25 re-ranked",
-        "Seed": str(settings.seed),
-        "Versions": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
-        "Time": ", ".join(f"{name.split('  ')[1]} {spent:.0f} s" for name, spent in seconds.items()),
-    }
-    cases = worst_and_best(
-        student_values=student,
-        teacher_values=teacher,
-        queries=folder.queries,
-        passages=folder.passages,
-        qrels=folder.qrels("test"),
-        runs={STUDENT: runs[STUDENT], TEACHER: runs[TEACHER], BM25: runs[BM25]},
-    )
-    curves = [
-        curve
-        for title, model in (("Teacher", TEACHER), ("Student", STUDENT))
-        for curve in loss_curves(title, read_steps(out / model / RUN / "journal.jsonl"))
-    ]
-    report = Report(
-        title="From the standard library to a small ranker",
-        measure=measure,
-        rows=rows,
-        findings=findings,
-        facts=facts,
-        curves=curves,
-        differences=query_differences(student, teacher),
-        cases=cases,
-    )
-    write_report(out / "report.html", report)
-    record = {
-        "command": command,
-        "rows": [row.as_dict() for row in rows],
-        "findings": findings,
-        "evaluation": evaluation.as_dict(),
-        "seconds": dict(seconds),
-        "versions": library_versions(),
-        "data": file_hash(out / "data" / "corpus.jsonl"),
-    }
-    write_json(out / "results.json", record)
