@@ -35,10 +35,10 @@ def test_scores_stand_beside_the_passages() -> None:
 
 def test_by_hand_the_first_stage_is_mixed_in_by_standard_deviations() -> None:
     # Scores 1, 2, 4: mean 7/3, variance 14/9. First stage 10, 30, and d3 not found, which counts as its worst of all
-    # passages, 4: mean 44/3, variance 1048/9.
+    # passages, 4: mean 44/3, variance 1112/9.
     run = {"q1": {"d1": 10.0, "d2": 30.0, "d9": 4.0}}
     (found,) = score_groups([GROUP], Length(), first_stage=run, first_stage_weight=0.5)
-    spread, other = np.sqrt(14 / 9), np.sqrt(1048 / 9)
+    spread, other = np.sqrt(14 / 9), np.sqrt(1112 / 9)
     expected = [s + 0.5 * spread * (f - 44 / 3) / other for s, f in ((1, 10), (2, 30), (4, 4))]
     assert found.scores == pytest.approx(expected, abs=1e-5)
 

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from distilrank.errors import InputError
 from distilrank.models.scorer import TorchScorer
 from distilrank.records import Group
-from distilrank.training.groups import GroupBatch, split_groups
+from distilrank.training.groups import split_groups
 from tests.tiny import tiny_model, tiny_pairs, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer(max_tokens=40)
@@ -26,10 +25,6 @@ def group(count: int, *, seed: int, scores: bool = True) -> Group:
 GROUPS = [group(count, seed=seed) for seed, count in enumerate((3, 1, 5, 2))]
 
 
-def scores_by(model: PreTrainedModel, batch: GroupBatch) -> torch.Tensor:
-    return batch.gather([answers.logits[:, 0] for answers in batch.answer(model)])
-
-
 @pytest.mark.parametrize("batch_tokens", [10_000, 20, 1])
 def test_every_score_stands_where_its_passage_stands(batch_tokens: int) -> None:
     model = tiny_model()
@@ -43,7 +38,7 @@ def test_every_score_stands_where_its_passage_stands(batch_tokens: int) -> None:
         own = GROUPS[place : place + part.examples]
         place += part.examples
         width = max(len(each.passages) for each in own)
-        scores = scores_by(model, batch)
+        scores = batch.score(model)
         assert scores.shape == batch.mask.shape == batch.relevance.shape == (len(own), width)
         assert batch.scores is not None
         for row, each in enumerate(own):
@@ -78,5 +73,5 @@ def test_without_a_teacher_there_are_no_scores() -> None:
 def test_gradients_flow_through_the_scores() -> None:
     model = tiny_model()
     (part,) = split_groups(GROUPS[:1], tokenizer=TOKENIZER)
-    scores_by(model, part.content).sum().backward()
+    part.content.score(model).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

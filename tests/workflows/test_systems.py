@@ -90,6 +90,14 @@ def test_everybody_once(here: Path) -> None:
     assert list(contest.systems) == ["a", "student", "splade", "teacher"]
 
 
+def test_a_first_stage_that_is_yet_to_be_made_may_be_named(here: Path) -> None:
+    first = System(name="bm25")
+    contest = find_contest(first=first, model="models/student", teacher="bm25", baselines=["bm25"], runs={})
+    assert (contest.teacher, list(contest.systems)) == ("bm25", ["bm25", "student"])
+    with pytest.raises(InputError):
+        find_contest(first=first, model="models/student", teacher=None, baselines=["bm26"], runs={})
+
+
 def test_two_of_one_name(here: Path) -> None:
     Path("other/student").mkdir(parents=True)
     contest = find_contest(

@@ -13,9 +13,8 @@ Only ``bce`` pins down the absolute score. After the others the head is scaled a
 passages stays.
 
 A checkpoint that was trained as a bi-encoder knows much about relevance that a new [CLS] head cannot read at first.
-With ``scaffold`` a second head that can, the cosine of the mean query state and the mean passage state
-(``models.cosine``), learns the same objectives beside it and teaches it; at the end it is thrown away, and the ranker
-is a classic one. See docs/decisions/0004.
+Two runs use it: one with the warm cosine head (``models.cosine``), then one with the classic head on what that left.
+See docs/decisions/0004.
 
 A classifier learns from labelled texts or pairs: cross entropy for classes, binary cross entropy per label for
 multi-label, squared error for regression, as its ``problem_type`` says.
@@ -44,7 +43,6 @@ from distilrank.losses import (
 )
 from distilrank.models.answers import answer
 from distilrank.models.calibration import fit_platt, fold_into_head
-from distilrank.models.cosine import CosineHead, ignore_segments
 from distilrank.models.matching import require_positions
 from distilrank.models.scorer import TorchScorer
 from distilrank.records import Example, Group
@@ -62,7 +60,6 @@ class FineTuneSettings:
         objectives: What a ranker minimises: the sum of these (see ``OBJECTIVES``). Classifiers ignore it.
         gains: What ``listwise`` takes for the worth of a passage: its judgement, or the score given with it.
         temperature: Divides gains and scores in ``listwise``.
-        scaffold: Whether a cosine head learns beside the ranker's own and teaches it.
         calibration_groups: Groups, the first ones, that a ranker trained without ``bce`` is calibrated on at the
             end; 0 leaves its logits as they are.
         max_tokens: Longest pair; longer ones are truncated.
@@ -74,7 +71,6 @@ class FineTuneSettings:
     objectives: tuple[str, ...] = ("info_nce",)
     gains: Literal["relevance", "scores"] = "relevance"
     temperature: float = 1.0
-    scaffold: bool = False
     calibration_groups: int = 200
     max_tokens: int = 256
     batch_tokens: int | None = None
@@ -132,17 +128,13 @@ def fine_tune_ranker(
     require_positions(model, settings.max_tokens)
     require_usable_groups(groups, settings)
     limited = tokenizer.with_max_tokens(settings.max_tokens)
-    scaffold = CosineHead() if settings.scaffold else None
-    if settings.scaffold:
-        ignore_segments(model)  # a resumed run puts its own weights in afterwards
     result = train(
         model=model,
-        projections=scaffold,
         examples=groups,
         split=lambda step: split_groups(
             step, tokenizer=limited, batch_tokens=settings.batch_tokens, device=model.device
         ),
-        loss_terms=lambda batch: ranker_loss_terms(model, batch, settings, scaffold),
+        loss_terms=lambda batch: ranker_loss_terms(model, batch, settings),
         settings=settings.training,
         folder=folder,
         command=command,
@@ -202,27 +194,10 @@ def calibrate(
     fold_into_head(model, a, b)
 
 
-def ranker_loss_terms(
-    model: PreTrainedModel, batch: GroupBatch, settings: FineTuneSettings, scaffold: CosineHead | None = None
-) -> dict[str, Tensor]:
-    """Compute one term per objective; their sum is what is minimised.
-
-    With a scaffold each objective is there for its scores too, and the model's own list is compared with the
-    scaffold's (``graded_listwise``).
-    """
-    answers = batch.answer(model, hidden_states=scaffold is not None)
-    scores = batch.gather([each.logits[:, 0] for each in answers])
-    terms = {name: OBJECTIVES[name](scores, batch, settings) for name in settings.objectives}
-    if scaffold is not None:
-        cosines = batch.gather(
-            [
-                scaffold(each.hidden_states[-1], chunk.attention_mask, chunk.token_type_ids)[:, 0]
-                for each, (_, chunk) in zip(answers, batch.chunks, strict=True)
-            ]
-        )
-        terms |= {f"scaffold {name}": OBJECTIVES[name](cosines, batch, settings) for name in settings.objectives}
-        terms["from scaffold"] = graded_listwise(scores, cosines, batch.mask)
-    return terms
+def ranker_loss_terms(model: PreTrainedModel, batch: GroupBatch, settings: FineTuneSettings) -> dict[str, Tensor]:
+    """Compute one term per objective; their sum is what is minimised."""
+    scores = batch.score(model)
+    return {name: OBJECTIVES[name](scores, batch, settings) for name in settings.objectives}
 
 
 def _info_nce(scores: Tensor, batch: GroupBatch, settings: FineTuneSettings) -> Tensor:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from distilrank.data.tokens import Encoded, PairTokenizer, token_batches
 from distilrank.errors import InputError
-from distilrank.models.answers import Answers, Batch, answer, usual_batch_tokens
+from distilrank.models.answers import Batch, answer, usual_batch_tokens
 from distilrank.records import Group
 from distilrank.training.microbatch import MicroBatch
 
@@ -32,15 +32,11 @@ class GroupBatch:
     scores: Tensor | None
     mask: Tensor
 
-    def answer(self, model: PreTrainedModel, *, hidden_states: bool = False) -> list[Answers]:
-        """Run the model on each chunk."""
-        return [answer(model, batch, hidden_states=hidden_states) for _, batch in self.chunks]
-
-    def gather(self, scores: Sequence[Tensor]) -> Tensor:
-        """Put one score per pair, chunk by chunk, into (groups, passages) float32, 0 where there is no passage."""
+    def score(self, model: PreTrainedModel) -> Tensor:
+        """Return the one-logit model's scores, (groups, passages), 0 where there is no passage."""
         cells = torch.cat([cells for cells, _ in self.chunks])
-        values = torch.cat([chunk.float() for chunk in scores])
-        return torch.zeros(self.mask.numel(), device=values.device).index_put((cells,), values).view(self.mask.shape)
+        logits = torch.cat([answer(model, batch).logits[:, 0].float() for _, batch in self.chunks])
+        return torch.zeros(self.mask.numel(), device=logits.device).index_put((cells,), logits).view(self.mask.shape)
 
 
 def split_groups(

@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from distilrank.data.files import library_versions, read_json, write_json
+from distilrank.data.settings_files import as_json
+from distilrank.errors import ResumeError
 from distilrank.models.load import load_model
 from distilrank.procedures.fine_tune import FineTuneSettings
 from distilrank.procedures.simplified_tinybert import SimplifiedTinyBertSettings
@@ -39,10 +42,15 @@ class QuickstartSettings:
         dev_queries: Decide nothing here but are there for the user's own trials.
         depth: BM25 candidates that are re-ranked.
         negatives: Per training group of the teacher.
-        teacher_steps: Optimiser steps of ``teacher_batch`` groups.
+        warm_steps: Optimiser steps of ``teacher_batch`` groups that the teacher is trained with a cosine head ...
+        teacher_steps: ... and those that follow with its own head.
         teacher_batch: Groups per step.
         student_steps: Optimiser steps of ``student_batch`` pairs, the same for both students.
         student_batch: Pairs per step.
+        warm_learning_rate: The highest one of the teacher's run with the cosine head ...
+        teacher_learning_rate: ... and of the one with its own head.
+        student_learning_rate: The same of both students.
+        dropout: Of all trainings; they are too short to need any.
         max_tokens: Longest pair.
         precision: Of training. None: bf16 where the processor computes it, else fp32.
         seed: Of splits, draws, order, dropout and new weights.
@@ -50,19 +58,22 @@ class QuickstartSettings:
 
     checkpoint: str = "minilm-l6"
     layers: int = 3
-    test_queries: int = 400
+    test_queries: int = 300
     dev_queries: int = 100
-    depth: int = 30
-    negatives: int = 5
-    teacher_steps: int = 250
+    depth: int = 20
+    negatives: int = 7
+    warm_steps: int = 110
+    teacher_steps: int = 80
     teacher_batch: int = 8
-    student_steps: int = 150
+    student_steps: int = 100
     student_batch: int = 64
-    max_tokens: int = 128
+    warm_learning_rate: float = 1e-4
+    teacher_learning_rate: float = 2e-4
+    student_learning_rate: float = 3e-4
+    dropout: float = 0.0
+    max_tokens: int = 96
     precision: Precision | None = None
     seed: int = 42
-    teacher_learning_rate: float = 1e-4
-    student_learning_rate: float = 1e-4
 
 
 def quickstart(
@@ -76,8 +87,9 @@ def quickstart(
         say: Told what begins.
         command: The command line, for the record.
     """
+    _claim(out, settings)
     prepared, plain = out / "prepared", out / "labels-only"
-    stages = {
+    stages: dict[str, Callable[[], None]] = {
         "Reading the docstrings of Python's standard library": lambda: _collection(out / "data", settings),
         "Ranking candidates with BM25": lambda: _prepare(out / "data", prepared, settings),
         "Fine-tuning the teacher": lambda: _teacher(prepared, out / TEACHER, settings, command),
@@ -94,6 +106,18 @@ def quickstart(
     models = {TEACHER: out / TEACHER, STUDENT: out / STUDENT, PLAIN: plain}
     facts = _facts(out, settings, seconds, command)
     return judge(out, prepared, models, depth=settings.depth, facts=facts, seconds=seconds)
+
+
+def _claim(out: Path, settings: QuickstartSettings) -> None:
+    """Refuse a folder in which another quickstart was begun."""
+    file, now = out / "settings.json", as_json(settings)
+    before = read_json(file) if file.is_file() else now
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise ResumeError(
+                f"{out} holds a quickstart with {name} {before.get(name)!r}, not {value!r}; give another --out"
+            )
+    write_json(file, now)
 
 
 def _facts(out: Path, settings: QuickstartSettings, seconds: Mapping[str, float], command: str) -> dict[str, str]:
@@ -128,6 +152,7 @@ def _training(settings: QuickstartSettings, *, steps: int, batch: int, learning_
         batch_size=batch,
         learning_rate=learning_rate,
         precision=precision,
+        dropout=settings.dropout,
         seed=settings.seed,
         trackers=(),
     )
@@ -135,30 +160,33 @@ def _training(settings: QuickstartSettings, *, steps: int, batch: int, learning_
 
 def computes_bf16() -> bool:
     """Tell whether the processor multiplies bf16 matrices itself; elsewhere bf16 is slower than fp32."""
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    return "AVX512" in capabilities and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _teacher(prepared: Path, out: Path, settings: QuickstartSettings, command: str) -> None:
-    if (out / "manifest.json").is_file():
-        return
-    training = _training(
-        settings,
-        steps=settings.teacher_steps,
-        batch=settings.teacher_batch,
-        learning_rate=settings.teacher_learning_rate,
+    """Train twice: with the warm head, which uses what the checkpoint knows, then with the classic one."""
+    warm = out.with_name(f"{out.name}-warm")
+    runs: tuple[tuple[str, Path, Literal["cosine", "classic"], int, float, int], ...] = (
+        (settings.checkpoint, warm, "cosine", settings.warm_steps, settings.warm_learning_rate, 0),
+        (str(warm), out, "classic", settings.teacher_steps, settings.teacher_learning_rate, 100),
     )
-    model, tokenizer = load_model(settings.checkpoint, num_labels=1, head="classic", seed=settings.seed)
-    fine_tune_on_groups(
-        model,
-        tokenizer,
-        started_from=settings.checkpoint,
-        data=prepared,
-        out=out,
-        settings=FineTuneSettings(max_tokens=settings.max_tokens, training=training),
-        dev=DevSettings(split="none"),
-        command=command,
-    )
+    for start, folder, head, steps, rate, calibration in runs:
+        if (folder / "manifest.json").is_file():
+            continue
+        model, tokenizer = load_model(start, num_labels=1, head=head, seed=settings.seed)
+        training = _training(settings, steps=steps, batch=settings.teacher_batch, learning_rate=rate)
+        fine_tune_on_groups(
+            model,
+            tokenizer,
+            started_from=start,
+            data=prepared,
+            out=folder,
+            settings=FineTuneSettings(
+                max_tokens=settings.max_tokens, calibration_groups=calibration, training=training
+            ),
+            dev=DevSettings(split="none"),
+            command=command,
+        )
 
 
 def _student(prepared: Path, out: Path, settings: QuickstartSettings, command: str) -> None:

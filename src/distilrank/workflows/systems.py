@@ -118,9 +118,11 @@ def find_contest(
         InputError: Something is neither a run nor a model.
     """
     tested = first if model is None else find_model(model)
-    teaching = None if teacher is None else find_system(teacher, runs)
-    others = [find_system(given, runs) for given in baselines]
     named: dict[str, System] = {}
+
+    def find(given: str) -> System:
+        # A first stage that is yet to be made has no file to find it by.
+        return first if given == first.name and not Path(given).exists() else find_system(given, runs)
 
     def name_of(system: System) -> str:
         for name, other in named.items():
@@ -130,7 +132,8 @@ def find_contest(
         named[name] = system
         return name
 
-    for system in (first, tested, *others):
+    teaching = None if teacher is None else find(teacher)
+    for system in (first, tested, *map(find, baselines)):
         name_of(system)
     taught_by = None if teaching is None else name_of(teaching)
     return Contest(first=name_of(first), tested=name_of(tested), teacher=taught_by, systems=named)
