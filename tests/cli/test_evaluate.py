@@ -256,14 +256,25 @@ def test_documents_by_their_passages(command: Command, data: Path, models: Path,
     (data / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(lines))
     of_documents: Run = {q: {d: chosen.random() for d in doc_ids[:6]} for q in JUDGED}
     write_run(of_documents, tmp_path / "documents.trec", tag="documents")
+    # Scores as BM25 gives them, of 1 to 4 passages a document: a sum of their probabilities would count passages.
+    of_passages: Run = {
+        q: {f"{d}#_{n}": 5 + 10 * chosen.random() for d in doc_ids for n in range(chosen.randint(1, 4))} for q in JUDGED
+    }
+    write_run(of_passages, tmp_path / "passages.trec", tag="passages")
+    best: Run = {
+        q: {d: max(s for passage, s in scores.items() if passage.startswith(d)) for d in doc_ids}
+        for q, scores in of_passages.items()
+    }
     found: dict[str, Run] = {}
     for how in ("MaxP", "SumP", "k-MaxAvgP"):
         out, out_run = tmp_path / "out.json", tmp_path / f"{how}.trec"
         arguments = ("--data", data, "--run", tmp_path / "documents.trec", "--aggregate", how, "--k", 2)
-        assert command(models / "student", *arguments, "--json", out, "--out-run", out_run)[0] == 0
-        # The first stage's scores are no logits: its documents keep their order, whatever the models do.
-        expected = measure(read_qrels(data / "qrels" / "test.tsv"), of_documents, ["nDCG@10"])
-        assert means(json.loads(out.read_text()), "documents")["nDCG@10"] == pytest.approx(expected.mean("nDCG@10"))
+        brought = ("--baseline", tmp_path / "passages.trec")
+        assert command(models / "student", *arguments, *brought, "--json", out, "--out-run", out_run)[0] == 0
+        # The scores of runs are no logits: their documents keep their order, whatever the models do.
+        for name, run_of_documents in (("documents", of_documents), ("passages", best)):
+            expected = measure(read_qrels(data / "qrels" / "test.tsv"), run_of_documents, ["nDCG@10"])
+            assert means(json.loads(out.read_text()), name)["nDCG@10"] == pytest.approx(expected.mean("nDCG@10"))
         found[how] = read_run(out_run)
     scorer = TorchScorer(*load_model(models / "student", offline=True))
     texts = list(PASSAGES.values())

@@ -56,7 +56,7 @@ def test_without_a_file_the_defaults_stand() -> None:
             "a.toml",
             'mapping = [2, 4, 6]\nalpha = 1e-3\nmasked = false\n[training]\nmax_steps = 7\nschedule = "constant"\n',
         ),
-        ("a.yml", '{"mapping": [2, 4, 6], "alpha": 1e-3, "masked": no, "training": {max_steps: 7, schedule: constant}}'),
+        ("a.yml", '{"mapping": [2, 4, 6], "alpha": 1e-3, "masked": no, training: {max_steps: 7, schedule: constant}}'),
     ],
 )  # fmt: skip
 def test_yaml_and_toml_say_the_same(tmp_path: Path, name: str, text: str) -> None:

@@ -49,16 +49,21 @@ def filter_positives(
 
 def _filtered(groups: Iterator[Group], scorer: Scorer, least: float, keep_best: bool) -> Iterator[Group]:
     while part := list(islice(groups, _GROUPS_AT_ONCE)):
-        places = [(group, place) for group in part for place in _positives(group)]
+        places = [(group, place) for group in part for place in positives_of(group)]
         scores = iter(scorer.score([(group.query, group.passages[place]) for group, place in places]).tolist())
         for group in part:
-            own = {place: float(next(scores)) for place in _positives(group)}
+            own = {place: float(next(scores)) for place in positives_of(group)}
             kept = _kept(group, own, least, keep_best)
             if kept:
                 yield _with_places(group, [p for p in range(len(group.passages)) if p not in own or p in kept])
 
 
-def _positives(group: Group) -> list[int]:
+def positives_of(group: Group) -> list[int]:
+    """Return the places of a group's positives.
+
+    Raises:
+        InputError: It has some, and no ``doc_ids``.
+    """
     positives = [place for place, relevance in enumerate(group.relevance) if relevance > 0]
     if positives and not group.doc_ids:
         raise InputError(

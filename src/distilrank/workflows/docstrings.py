@@ -11,6 +11,7 @@ import ast
 import random
 import re
 import sysconfig
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,14 +113,17 @@ def write_collection(folder: Path, *, test: int, dev: int, seed: int, library: P
         InputError: There are fewer than twice as many queries as test and dev together need.
     """
     passages, queries, answers = [], [], {}
+    uses: Counter[str] = Counter()
     for docstring in merge_near_duplicates(read_docstrings(library or standard_library())):
+        uses[docstring.name] += 1  # a name may be defined once for each platform
+        doc_id = docstring.name if uses[docstring.name] == 1 else f"{docstring.name}~{uses[docstring.name]}"
         question, answer = first_sentence(docstring.text)
         if len(_words(question)) >= _LEAST_QUERY_WORDS and len(_words(answer)) >= _LEAST_ANSWER_WORDS:
-            queries.append(Query(f"q-{docstring.name}", question))
-            answers[f"q-{docstring.name}"] = docstring.name
-            passages.append(Passage(docstring.name, answer, title=docstring.name))
+            queries.append(Query(f"q-{doc_id}", question))
+            answers[f"q-{doc_id}"] = doc_id
+            passages.append(Passage(doc_id, answer, title=docstring.name))
         else:
-            passages.append(Passage(docstring.name, docstring.text, title=docstring.name))
+            passages.append(Passage(doc_id, docstring.text, title=docstring.name))
     if len(queries) < 2 * (test + dev):
         raise InputError(
             f"the standard library gives {len(queries)} queries, too few for {test} to test on and {dev} for dev; "

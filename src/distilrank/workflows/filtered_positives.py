@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from distilrank.data.document_triples import filter_positives
+from distilrank.data.document_triples import filter_positives, positives_of
 from distilrank.data.files import read_json, write_json
 from distilrank.data.groups import GroupFile, write_groups
 from distilrank.errors import ResumeError
@@ -37,6 +37,7 @@ def filtered_groups(
 
     Raises:
         ResumeError: The folder holds what another command filtered.
+        InputError: A group has positives and no ``doc_ids``.
     """
     file, record = folder / "filtered.jsonl", folder / "filtered.json"
     wanted = json.loads(json.dumps({**command, "threshold": threshold}))
@@ -48,6 +49,8 @@ def filtered_groups(
                 "resume it, or another folder to start a new run"
             )
         return GroupFile(file)
+    for group in groups:
+        positives_of(group)  # refuses groups without identifiers before anything is written
     seen = tracked(groups, "filtering positives", total=len(groups), shown=shown)
     write_groups(filter_positives(seen, teacher, threshold=threshold), file)
     filtered = GroupFile(file)
@@ -57,4 +60,4 @@ def filtered_groups(
 
 
 def _positives(groups: Sequence[Group]) -> int:
-    return sum(relevance > 0 for group in groups for relevance in group.relevance)
+    return sum(len(positives_of(group)) for group in groups)
