@@ -240,7 +240,11 @@ def test_a_prepared_run_is_called_by_its_tag(command: Command, data: Path, tmp_p
 def test_fewer_queries(command: Command, data: Path, models: Path, tmp_path: Path) -> None:
     out, out_run = tmp_path / "out.json", tmp_path / "out.trec"
     arguments = ("--max-queries", 2, "--measures", "RR", "--json", out, "--out-run", out_run)
-    assert command(models / "student", "--data", data, *arguments)[0] == 0
+    brought = tmp_path / "brought.trec"
+    write_run({q: {d: -float(d[1:]) for d in PASSAGES} for q in QUERIES}, brought, tag="brought")
+    code, _, err = command(models / "student", "--data", data, "--baseline", brought, *arguments)
+    assert code == 0
+    assert "note:" not in err
     assert list(json.loads(out.read_text())["per_query"]["RR"]["student"]) == ["q0", "q1"]
     assert list(read_run(out_run)) == ["q0", "q1"]
 

@@ -134,7 +134,7 @@ def evaluate_ranking(
     made: dict[str, Run] = {}
     for name, system in contest.systems.items():
         if system.model is None:
-            ranked = candidates if name == contest.first else read_run(_file_of(system), bad=bad)
+            ranked = candidates if name == contest.first else _read(system, source, qrels, settings)
         else:
             ranked = _rerank(system.model, source, candidates, qrels, name=name, threads=threads, offline=offline)
         # The scores of a first stage are no logits, of which a probability could be made.
@@ -195,9 +195,7 @@ def _judged(source: RankingData, settings: EvaluateSettings) -> Qrels:
 def _candidates(first: System, source: _Source, qrels: Qrels, settings: EvaluateSettings) -> Run:
     """Return the first stage's run: passages where documents were cut, and no deeper than wished."""
     if first.run is not None:
-        run = shorten(read_run(first.run, bad=source.bad), depth=settings.depth)
-        if settings.max_queries is not None:
-            run = shorten(run, query_ids=qrels)
+        run = shorten(_read(first, source, qrels, settings), depth=settings.depth)
         return as_passages(run, source.passages) if settings.aggregate is not None else run
     queries = source.ranking.queries
     return bm25_candidates(
@@ -240,10 +238,12 @@ def _documents(run: Run, settings: EvaluateSettings, *, how: Aggregation | None)
     return aggregate_documents(run, how, k=settings.k)
 
 
-def _file_of(system: System) -> Path:
+def _read(system: System, source: _Source, qrels: Qrels, settings: EvaluateSettings) -> Run:
+    """Read a run; of fewer queries than are judged if that is wished, so that the others do not look unjudged."""
     if system.run is None:
         raise ValueError(f"{system.name} is no run with a file")
-    return system.run
+    run = read_run(system.run, bad=source.bad)
+    return run if settings.max_queries is None else shorten(run, query_ids=qrels)
 
 
 def _inputs(source: RankingData, contest: Contest) -> dict[str, Path]:

@@ -49,12 +49,11 @@ def filtered_groups(
                 "resume it, or another folder to start a new run"
             )
         return GroupFile(file)
-    for group in groups:
-        positives_of(group)  # refuses groups without identifiers before anything is written
+    before = _positives(groups)  # refuses groups without identifiers before anything is written
     seen = tracked(groups, "filtering positives", total=len(groups), shown=shown)
     write_groups(filter_positives(seen, teacher, threshold=threshold), file)
     filtered = GroupFile(file)
-    counts = {"groups": len(filtered), "positives_before": _positives(groups), "positives": _positives(filtered)}
+    counts = {"groups": len(filtered), "positives_before": before, "positives": _positives(filtered)}
     write_json(record, {"command": wanted, **counts})
     return filtered
 

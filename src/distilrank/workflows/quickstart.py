@@ -41,7 +41,8 @@ class QuickstartSettings:
         test_queries: Never trained on and never looked at before the end.
         dev_queries: Decide nothing here but are there for the user's own trials.
         depth: BM25 candidates that are re-ranked.
-        negatives: Per training group of the teacher.
+        negatives: Per training group of the teacher ...
+        negatives_from: ... drawn from this many of the best candidates.
         warm_steps: Optimiser steps of ``teacher_batch`` groups that the teacher is trained with a cosine head ...
         teacher_steps: ... and those that follow with its own head.
         teacher_batch: Groups per step.
@@ -62,6 +63,7 @@ class QuickstartSettings:
     dev_queries: int = 100
     depth: int = 20
     negatives: int = 7
+    negatives_from: int = 50
     warm_steps: int = 110
     teacher_steps: int = 80
     teacher_batch: int = 8
@@ -140,7 +142,7 @@ def _collection(data: Path, settings: QuickstartSettings) -> None:
 
 
 def _prepare(data: Path, prepared: Path, settings: QuickstartSettings) -> None:
-    groups = GroupSettings(negatives=settings.negatives, seed=settings.seed)
+    groups = GroupSettings(negatives=settings.negatives, negatives_from=settings.negatives_from, seed=settings.seed)
     prepare = PrepareSettings(first_stage=FirstStageSettings(depth=100), groups=groups, max_tokens=settings.max_tokens)
     prepare_ranking(data, prepared, settings=prepare)
 
