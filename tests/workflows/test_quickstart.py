@@ -42,7 +42,7 @@ def test_leaves_what_it_promises(tmp_path: Path, settings: QuickstartSettings) -
     said: list[str] = []
     judged = quickstart(out, settings, say=said.append, command="distilrank quickstart")
 
-    assert MADE <= {path.name for path in out.iterdir()}
+    assert {path.name for path in out.iterdir()} >= MADE
     assert [line[:3] for line in said] == [f"{i}/6" for i in range(1, 7)]
     results = json.loads((out / "results.json").read_text())
     assert [row["name"] for row in results["rows"]] == [BM25, TEACHER, STUDENT, PLAIN]
@@ -53,7 +53,8 @@ def test_leaves_what_it_promises(tmp_path: Path, settings: QuickstartSettings) -
     assert 0 < student["parameters"] < teacher["parameters"]
     assert 0 < student["megabytes"] < teacher["megabytes"]
     assert student["ms_per_100_passages"] > 0
-    assert judged.example[0] and len(judged.example[1]) == 3
+    assert judged.example[0]
+    assert len(judged.example[1]) == 3
 
     model, _ = load_model(out / "student")
     assert model.config.num_hidden_layers == 1
