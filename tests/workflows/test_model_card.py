@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from distilrank.data.files import write_json
+from distilrank.errors import InputError
 from distilrank.evaluation.intervals import Interval
 from distilrank.workflows.ancestry import ALL_MINILM_L6_V2, known_ancestry
-from distilrank.workflows.model_card import ModelCard, model_card, write_model_card
+from distilrank.workflows.model_card import ModelCard, add_to_card, card_as_json, model_card, write_model_card
 
 CARD = ModelCard(
     name="student",
@@ -121,3 +123,24 @@ def test_written_card_replaces_the_old_one(tmp_path: Path) -> None:
     write_model_card(tmp_path, CARD)
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == model_card(CARD)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_measures_are_added_to_a_saved_card_set_by_set(tmp_path: Path) -> None:
+    card = ModelCard(name="small", made_by="distillation", data="some groups", parameters=17_000)
+    write_json(tmp_path / "manifest.json", {"card": card_as_json(card)})
+    first = {"small": {"RR@10": Interval(0.5, 0.4, 0.6)}, "BM25": {"RR@10": Interval(0.25, 0.2, 0.3)}}
+    add_to_card(tmp_path, "one", system="small", intervals=first, ms_per_100_passages=12.0, machine="a desk")
+    add_to_card(tmp_path, "two", system="small", intervals={"small": {"AP": Interval(0.75, 0.7, 0.8)}})
+
+    text = (tmp_path / "README.md").read_text()
+    assert "| small | 0.500 (0.400 to 0.600) |" in text
+    assert "| BM25 | 0.250 (0.200 to 0.300) |" in text
+    assert "| small | 0.750 (0.700 to 0.800) |" in text
+    assert "12.0 ms for 100 passages (a desk)" in text
+    assert "17,000 parameters" in text
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no card"):
+        add_to_card(tmp_path, "one", system="small", intervals={"small": {}})
+    assert list(tmp_path.iterdir()) == []

@@ -51,6 +51,7 @@ def evaluate(
     collection: Annotated[Path | None, typer.Option(help="The passages, when they lie outside --data.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything found, per query too.")] = None,
     out_run: Annotated[Path | None, typer.Option(help="Write the ranking as a TREC run.")] = None,
+    card: Annotated[bool, typer.Option("--card", help="Add the measures to the model's card.")] = False,
     threads: Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")] = None,
     skip_bad: Annotated[int, typer.Option(help="Bad lines that may be skipped; they are listed.")] = 0,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
@@ -76,6 +77,8 @@ def evaluate(
     from distilrank.evaluation.measures import DEFAULT_MEASURES, split_names
     from distilrank.workflows.evaluate import EvaluateSettings, evaluate_ranking
 
+    if card and (model is None or not Path(model).is_dir()):
+        raise InputError("--card goes with the folder of a model")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}, give at least 1")
     bad = BadLines(allowed=skip_bad)
@@ -98,6 +101,11 @@ def evaluate(
         model, data=data, settings=settings, run=run, collection=collection, bad=bad, **compared, **machine
     )
     _show_ranking(evaluated, bad)
+    if card:
+        from distilrank.workflows.model_card import add_to_card
+
+        found = evaluated.evaluation
+        add_to_card(model or "", f"{Path(data).name}, {split}", system=found.system, intervals=found.intervals)
     if out_run is not None:
         from distilrank.data.trec import write_run
 

@@ -18,7 +18,7 @@ from distilrank.models.facts import count_parameters, weight_megabytes
 from distilrank.models.save import save_model
 from distilrank.training.loop import WITHOUT_EFFECT, TrainingResult
 from distilrank.training.run_folder import first_difference
-from distilrank.workflows.model_card import ModelCard, write_model_card
+from distilrank.workflows.model_card import ModelCard, card_as_json, write_model_card
 
 RUN = "run"
 """Where in a model's folder its journal and checkpoints lie."""
@@ -113,12 +113,6 @@ def finish(
     full_card = replace(card, parameters=parameters, megabytes=megabytes, max_tokens=tokenizer.max_tokens)
     write_model_card(folder, full_card)
     outputs = {"weights": folder / "model.safetensors", "onnx": folder / "onnx" / "model.onnx"}
-    write_manifest(
-        folder,
-        verb=verb,
-        settings=command,
-        inputs=inputs,
-        outputs=outputs,
-        extra={"started_from": started_from, "parameters": parameters},
-    )
+    extra = {"started_from": started_from, "parameters": parameters, "card": card_as_json(full_card)}
+    write_manifest(folder, verb=verb, settings=command, inputs=inputs, outputs=outputs, extra=extra)
     return Trained(folder=folder, result=result, parameters=parameters)

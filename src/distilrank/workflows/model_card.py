@@ -7,14 +7,15 @@ intervals, size and speed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from distilrank import __version__
-from distilrank.data.files import atomic_write_bytes
+from distilrank.data.files import atomic_write_bytes, read_json, write_json
+from distilrank.errors import InputError
 from distilrank.workflows.ancestry import Ancestry
 
 if TYPE_CHECKING:
@@ -78,6 +79,66 @@ class ModelCard:
 def write_model_card(folder: str | Path, card: ModelCard) -> None:
     """Write the card as ``README.md`` of a model folder, in the place of an older one."""
     atomic_write_bytes(Path(folder) / "README.md", model_card(card).encode())
+
+
+def card_as_json(card: ModelCard) -> dict[str, object]:
+    """Return what a manifest keeps of a card, so that measures can be added when they are known."""
+    return {name: value for name, value in asdict(card).items() if name not in ("measures", "compared")}
+
+
+def add_to_card(
+    folder: str | Path,
+    data: str,
+    *,
+    system: str,
+    intervals: Mapping[str, Mapping[str, Interval]],
+    ms_per_100_passages: float | None = None,
+    machine: str = "",
+) -> None:
+    """Add what was measured on a test set to the card of a folder that distilrank made.
+
+    Measures of other test sets stay: all of them are kept in ``measured.json``.
+
+    Args:
+        folder: With a manifest that holds the card.
+        data: Name of the test set.
+        system: The model's own name in ``intervals``.
+        intervals: System -> measure -> mean with its 95% interval.
+        ms_per_100_passages: As ``ModelCard``'s; None keeps what was measured before.
+        machine: As ``ModelCard``'s.
+
+    Raises:
+        InputError: The folder has no such manifest.
+    """
+    from distilrank.evaluation.intervals import Interval
+
+    folder = Path(folder)
+    kept = read_json(folder / "manifest.json").get("card") if (folder / "manifest.json").is_file() else None
+    if not isinstance(kept, dict):
+        raise InputError("holds no card to add to; only folders of fine-tune and distil do", path=folder)
+    file = folder / "measured.json"
+    measured = read_json(file) if file.is_file() else {"sets": {}, "speed": {}}
+    rows = {name: {each: value.as_dict() for each, value in found.items()} for name, found in intervals.items()}
+    measured["sets"][data] = {"own": rows.pop(system), "compared": rows}
+    if ms_per_100_passages is not None:
+        measured["speed"] = {"ms_per_100_passages": ms_per_100_passages, "machine": machine}
+    write_json(file, measured)
+
+    def read(found: Mapping[str, Mapping[str, float]]) -> dict[str, Interval]:
+        return {name: Interval(**value) for name, value in found.items()}
+
+    compared: dict[str, dict[str, dict[str, Interval]]] = {}
+    for name, sets in measured["sets"].items():
+        for other, found in sets["compared"].items():
+            compared.setdefault(other, {})[name] = read(found)
+    ancestry = kept.pop("ancestry")
+    card = ModelCard(
+        **{**kept, **measured["speed"]},
+        ancestry=None if ancestry is None else Ancestry(**ancestry),
+        measures={name: read(sets["own"]) for name, sets in measured["sets"].items()},
+        compared=compared,
+    )
+    write_model_card(folder, card)
 
 
 def model_card(card: ModelCard) -> str:

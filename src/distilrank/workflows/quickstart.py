@@ -173,8 +173,6 @@ def _teacher(prepared: Path, out: Path, settings: QuickstartSettings, command: s
         (str(warm), out, "classic", settings.teacher_steps, settings.teacher_learning_rate, 100),
     )
     for start, folder, head, steps, rate, calibration in runs:
-        if (folder / "manifest.json").is_file():
-            continue
         model, tokenizer = load_model(start, num_labels=1, head=head, seed=settings.seed)
         training = _training(settings, steps=steps, batch=settings.teacher_batch, learning_rate=rate)
         fine_tune_on_groups(
@@ -223,8 +221,6 @@ def _distil(
     settings: QuickstartSettings,
     command: str,
 ) -> None:
-    if (folder / "manifest.json").is_file():
-        return
     distil(
         procedure,
         teacher=str(out / TEACHER),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from distilrank.records import Run
 from distilrank.runtime.ranker import Ranker
 from distilrank.training.journal import read_steps
 from distilrank.workflows.finish import RUN
+from distilrank.workflows.model_card import add_to_card
 
 MEASURES = ("RR@10", "nDCG@10")
 BM25, TEACHER, STUDENT, PLAIN = "BM25", "teacher", "student", "student, labels only"
@@ -78,6 +80,7 @@ def judge(
     milliseconds = _latencies(models, folder, candidates)
     rows = [_row(name, evaluation, models.get(name), milliseconds.get(name)) for name in runs]
     judged = Judged(rows=rows, findings=_findings(evaluation, rows), example=_example(folder, runs[STUDENT]))
+    _add_to_cards(models, judged, f"{len(folder.qrels('test'))} unseen queries of the quickstart")
     _write_report(out, folder, evaluation, judged, runs, facts)
     record = {
         "facts": dict(facts),
@@ -90,6 +93,20 @@ def judge(
     }
     write_json(out / "results.json", record)
     return judged
+
+
+def _add_to_cards(models: Mapping[str, Path], judged: Judged, data: str) -> None:
+    intervals = {row.name: row.measures for row in judged.rows}
+    for row in judged.rows:
+        if row.name in models:
+            add_to_card(
+                models[row.name],
+                data,
+                system=row.name,
+                intervals=intervals,
+                ms_per_100_passages=row.ms_per_100_passages,
+                machine=f"onnxruntime, {os.cpu_count()} CPU cores",
+            )
 
 
 def _latencies(models: Mapping[str, Path], folder: RankingFolder, candidates: Run) -> dict[str, float]:
