@@ -73,11 +73,15 @@ def test_a_fine_tuned_ranker(teacher: Path, data: Path, base: Path) -> None:
     assert manifest["inputs"]["groups"]["path"] == (data / "groups" / "train.jsonl").as_posix()
     assert manifest["settings"]["settings"]["training"]["max_steps"] == 30
     assert "fine-tuning (info_nce)" in (teacher / "README.md").read_text(encoding="utf-8")
-    # InfoNCE leaves the scale open; calibrated, more than a half means relevant.
+    # InfoNCE leaves the scale open. Calibrated, the mean probability, with both kinds weighing the same, is that of
+    # Platt's targets: the condition for the least cross entropy.
     ranker, groups = Ranker.load(teacher), GroupFile(data / "groups" / "train.jsonl")
     scores = ranker.score([(group.query, passage) for group in groups for passage in group.passages])
     relevance = np.array([value for group in groups for value in group.relevance])
-    assert scores[relevance > 0].mean() > 0 > scores[relevance == 0].mean()
+    relevant, others = (1 / (1 + np.exp(-scores[chosen])) for chosen in (relevance > 0, relevance == 0))
+    targets = (len(relevant) + 1) / (len(relevant) + 2) + 1 / (len(others) + 2)
+    assert relevant.mean() + others.mean() == pytest.approx(targets, abs=1e-4)
+    assert relevant.mean() > others.mean() + 0.01
 
 
 @pytest.mark.parametrize("procedure", ["simplified_tinybert", "standard"])

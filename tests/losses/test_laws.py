@@ -49,6 +49,7 @@ CASES = {
     "hidden_state": Case(losses.hidden_state_loss, *STATES, TOKENS),
     "as_published_hidden_state": Case(losses.as_published_hidden_state_loss, *STATES),
     "soft": Case(losses.soft_cross_entropy, *CLASSES),
+    "soft_binary": Case(losses.soft_binary_cross_entropy, *CLASSES),
     "as_published_soft": Case(losses.as_published_soft_cross_entropy, *CLASSES),
     "hard": Case(losses.hard_cross_entropy, numbers(3, seed=7), torch.tensor([0, 1, 2, 2, 1, 1])),
     "multi_label": Case(losses.multi_label_cross_entropy, numbers(3, seed=8), numbers(3, seed=9).sigmoid()),
@@ -62,7 +63,7 @@ each_loss = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
 def test_every_loss_stands_here() -> None:
-    terms = set(losses.__all__) - {"class_logits", "two_class_logits"}
+    terms = set(losses.__all__) - {"class_logits", "two_class_logits", "hard_loss", "soft_loss"}  # those only choose
     assert {case.loss_of.__name__ for case in CASES.values()} == terms
 
 

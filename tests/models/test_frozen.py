@@ -31,3 +31,17 @@ def test_it_is_as_it_was_after_an_error_too(network: nn.Sequential) -> None:
         raise KeyError
     assert network.training
     assert network[2].weight.requires_grad
+
+
+def test_bf16_is_lent_and_every_bit_comes_back(network: nn.Sequential) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    inputs = torch.tensor([[0.3, -1.7]])
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        expected = network.eval()(inputs)
+        with frozen(network, precision="bf16"):
+            assert network[0].weight.dtype == network[2].weight.dtype == torch.bfloat16
+            assert torch.equal(network(inputs), expected)
+    after = network.state_dict()
+    assert all(value.dtype == torch.float32 and torch.equal(value, before[name]) for name, value in after.items())
+    with frozen(network):
+        assert network[0].weight.dtype == torch.float32

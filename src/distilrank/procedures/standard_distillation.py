@@ -82,9 +82,11 @@ def distil(
     limited = tokenizer.with_max_tokens(settings.max_tokens)
 
     def terms(batch: LabelledBatch) -> dict[str, Tensor]:
-        with torch.no_grad():
-            wanted = answer(teacher.to(student.device), batch.batch)  # type: ignore[arg-type]
         given = answer(student, batch.batch)
+        wanted = None
+        if settings.alpha > 0:
+            with torch.no_grad():
+                wanted = answer(teacher.to(student.device), batch.batch)  # type: ignore[arg-type]
         return loss_terms(given, wanted, batch, settings, problem=student.config.problem_type)
 
     with frozen(teacher, precision=settings.training.precision):
@@ -105,7 +107,7 @@ def distil(
 
 def loss_terms(
     student: Answers,
-    teacher: Answers,
+    teacher: Answers | None,
     batch: LabelledBatch,
     settings: StandardDistillationSettings,
     *,
@@ -115,13 +117,15 @@ def loss_terms(
 
     Args:
         student: Its logits are read.
-        teacher: Likewise.
+        teacher: Likewise. None where alpha is 0, which needs no teacher.
         batch: Labels.
         settings: Weights and temperature.
         problem: The student's ``problem_type``; None: classes, or a ranker's one logit.
     """
     terms: dict[str, Tensor] = {}
     if settings.alpha > 0:
+        if teacher is None:
+            raise ValueError(f"alpha is {settings.alpha}, but there are no answers of a teacher")
         soft = soft_loss(student.logits, teacher.logits, problem=problem, temperature=settings.temperature)
         terms["soft"] = settings.alpha * soft
     if settings.alpha < 1:
