@@ -124,7 +124,8 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in rates.items()}
     base = medians["published way, fp32"]
     print(
-        f"{options.data.name}: {len(examples)} pairs, mean {statistics.mean(lengths):.0f} tokens, {options.threads} threads"
+        f"{options.data.name}: {len(examples)} pairs of {statistics.mean(lengths):.0f} tokens on average, "
+        f"{options.threads} threads"
     )
     for name, rate in medians.items():
         print(f"  {name:22} {rate:7.1f} pairs/s   {rate / base:4.2f} times")

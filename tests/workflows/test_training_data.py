@@ -79,7 +79,7 @@ def test_other_groups_may_be_given(folder: Path, tmp_path: Path) -> None:
         data = RankingData.open(path, groups=tmp_path / "other.jsonl")
         assert len(data.groups) == 2
         assert data.identity != RankingData.open(folder).identity
-    with pytest.raises(InputError, match="none.jsonl: there is no such file"):
+    with pytest.raises(InputError, match=r"none\.jsonl: there is no such file"):
         RankingData.open(folder, groups=tmp_path / "none.jsonl")
 
 
@@ -88,7 +88,7 @@ def test_missing_parts_are_named(folder: Path) -> None:
     with pytest.raises(InputError, match="no first-stage run of split 'dev'"):
         RankingData.open(folder).judge(Length(), DevSettings())
     (folder / "groups" / "train.jsonl").unlink()
-    with pytest.raises(InputError, match="holds no groups/train.jsonl"):
+    with pytest.raises(InputError, match=r"holds no groups/train\.jsonl"):
         RankingData.open(folder)
     with pytest.raises(InputError, match="no such folder"):
         RankingData.open(folder / "nothing")

@@ -64,16 +64,16 @@ class QuickstartSettings:
     depth: int = 20
     negatives: int = 7
     negatives_from: int = 50
-    warm_steps: int = 110
-    teacher_steps: int = 80
+    warm_steps: int = 130
+    teacher_steps: int = 100
     teacher_batch: int = 8
-    student_steps: int = 100
+    student_steps: int = 130
     student_batch: int = 64
     warm_learning_rate: float = 1e-4
     teacher_learning_rate: float = 2e-4
     student_learning_rate: float = 3e-4
     dropout: float = 0.0
-    max_tokens: int = 96
+    max_tokens: int = 64
     precision: Precision | None = None
     seed: int = 42
 
