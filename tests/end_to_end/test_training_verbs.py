@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from distilrank.data.groups import GroupFile
 from distilrank.data.trec import read_run
 from distilrank.models.load import load_model, stored_label_names
 from distilrank.models.scorer import TorchScorer
+from distilrank.records import Example
 from distilrank.runtime.ranker import Ranker
 from distilrank.training.journal import read_events, read_steps
 from distilrank.workflows import distil as distil_workflow
@@ -41,6 +43,19 @@ def teacher(data: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) ->
     told = ("fine-tune", "--data", data, "--model", base, "--out", out, "--steps", 30, "--evaluate-every", 15, *SHORT)
     assert distilrank(*told) == 0
     return out
+
+
+def examples_given(patch: pytest.MonkeyPatch, name: str) -> list[Example]:
+    """The examples that a procedure will have been trained on."""
+    given: list[Example] = []
+    procedure = distil_workflow.PROCEDURES[name]
+
+    def distil(student: Any, teacher: Any, tokenizer: Any, examples: Any, **options: Any) -> Any:
+        given.extend(examples)
+        return procedure.distil(student, teacher, tokenizer, examples, **options)
+
+    patch.setitem(distil_workflow.PROCEDURES, name, replace(procedure, distil=distil))
+    return given
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
@@ -177,6 +192,7 @@ def test_positives_of_documents_are_filtered_by_the_teacher(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without_export(monkeypatch)
+    given = examples_given(monkeypatch, "simplified_tinybert")
     cut = prepared_ranking(tmp_path / "cut", cut=True)
     out = tmp_path / "student"
     told = ("distil", "--teacher", teacher, "--data", cut, "--layers", 1, "--steps", 2, "--out", out, *SHORT)
@@ -198,6 +214,9 @@ def test_positives_of_documents_are_filtered_by_the_teacher(
         ]
         kept += len(expected)
     assert record["positives"] == kept < record["positives_before"] == 3 * len(before)
+    positives = {(g.query, p) for g in after for p, relevance in zip(g.passages, g.relevance, strict=True) if relevance}
+    assert {(e.text, e.text_pair) for e in given if e.label} <= positives
+    assert len(given) == 4 * len(before)
     capsys.readouterr()
     assert distilrank(*told, "--filter-positives", 0.6) == 2
     assert "filter_positives was 0.5 and is 0.6 now" in capsys.readouterr().err
@@ -343,17 +362,7 @@ def test_the_teachers_order_of_labels_decides(base: Path, tmp_path: Path, monkey
     config["id2label"] = {"0": "good", "1": "best", "2": "bad", "3": "fair"}
     config["label2id"] = {name: int(place) for place, name in config["id2label"].items()}
     (teacher / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    given: list[Any] = []
-    distil = distil_workflow.PROCEDURES["standard"].distil
-    monkeypatch.setitem(
-        distil_workflow.PROCEDURES,
-        "standard",
-        distil_workflow.Procedure(
-            settings=distil_workflow.PROCEDURES["standard"].settings,
-            distil=lambda *networks, **options: (given.extend(networks[3]), distil(*networks, **options))[1],
-            paper="as it is",
-        ),
-    )
+    given = examples_given(monkeypatch, "standard")
     told = ("distil", "--procedure", "standard", "--teacher", teacher, "--data", data, "--layers", 1, "--steps", 1)
     assert distilrank(*told, "--out", tmp_path / "out", *SHORT) == 0
     assert [example.label for example in given[:3]] == [0, 2, 3]

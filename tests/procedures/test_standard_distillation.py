@@ -80,6 +80,18 @@ def test_alpha_is_the_share_of_the_soft_term() -> None:
     assert (StandardDistillationSettings().alpha, StandardDistillationSettings().temperature) == (0.5, 1.0)
 
 
+def test_without_a_share_the_teacher_is_not_even_asked(tmp_path: Path) -> None:
+    teacher, student = (model.float() for model in teacher_and_student())
+    asked: list[object] = []
+    teacher.register_forward_pre_hook(lambda module, args: asked.append(args))
+    for alpha in (0.0, 0.5):
+        training = TrainingSettings(max_steps=1, trackers=())
+        settings = StandardDistillationSettings(alpha=alpha, max_tokens=MAX_TOKENS, training=training)
+        folder = tmp_path / str(alpha)
+        distil(student, teacher, tiny_tokenizer(), labelled_pairs(2), settings=settings, folder=folder, command={})
+        assert bool(asked) == (alpha > 0)
+
+
 def test_labels_are_needed_unless_only_the_teacher_is_followed() -> None:
     with pytest.raises(InputError, match="alpha: 1"):
         terms_of([1.0, -2.0], [4.0, 0.0], None, StandardDistillationSettings(alpha=0.9))
