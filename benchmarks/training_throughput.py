@@ -37,6 +37,7 @@ from distilrank.training.examples import LabelledBatch, split_examples
 
 PAIRS = 64
 LENGTH = 256
+PUBLISHED_PAIRS = 8
 
 
 def attention_with_scores(
@@ -179,12 +180,13 @@ def _published(
     settings = SimplifiedTinyBertSettings(max_tokens=LENGTH, as_published=True)
     mapping = layer_mapping("uniform", student_layers=3, teacher_layers=6)
     projections = Projections(student_width=384, teacher_width=384, as_published=True)
-    (micro,) = split_examples(part, tokenizer=tokenizer, batch_tokens=PAIRS * LENGTH, length=LENGTH)
-    batch = micro.content
-    with torch.no_grad():
-        wanted = published_answers(teacher, batch, mapping)
-    given = published_answers(student, batch, (1, 2, 3))
-    sum(loss_terms(given, wanted, batch, projections, mapping, settings).values()).backward()
+    for micro in split_examples(part, tokenizer=tokenizer, batch_tokens=PUBLISHED_PAIRS * LENGTH, length=LENGTH):
+        batch = micro.content
+        with torch.no_grad():
+            wanted = published_answers(teacher, batch, mapping)
+        given = published_answers(student, batch, (1, 2, 3))
+        terms = loss_terms(given, wanted, batch, projections, mapping, settings)
+        (sum(terms.values()) * micro.examples / len(part)).backward()
 
 
 if __name__ == "__main__":
