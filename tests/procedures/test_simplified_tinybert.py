@@ -336,8 +336,8 @@ def test_as_published_pads_to_the_full_length_shares_one_projection_and_has_a_re
     inside: Callable[..., Mapping[str, Any]],
 ) -> None:
     teacher, student = teacher_and_student()
-    told = inside(student, teacher, SimplifiedTinyBertSettings(max_tokens=40, as_published=True))
-    assert {part.content.batch.input_ids.shape[1] for part in told["parts"]} == {40}
+    told = inside(student, teacher, SimplifiedTinyBertSettings(max_tokens=64, as_published=True))
+    assert {part.content.batch.input_ids.shape[1] for part in told["parts"]} == {64}
     assert told["projections"].embedding is told["projections"].hidden
     assert told["projections"].hidden.bias is not None
     assert isinstance(student.classifier, ReluLinear)
