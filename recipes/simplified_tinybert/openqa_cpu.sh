@@ -4,6 +4,8 @@
 #
 #   DATA=../shared/data OUT=runs/openqa RESULTS=results/openqa bash recipes/simplified_tinybert/openqa_cpu.sh
 #
+# Not yet run as a whole: its sizes are estimates, and no result of it stands under results/.
+#
 # The teacher learns in three steps: bi-encoder and BM25 scores with the warm cosine head (labels alone, which only say
 # that a passage holds the answer string, made it worse than BM25), the same scores with the classic head, calibration.
 set -euo pipefail
