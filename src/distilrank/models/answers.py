@@ -102,8 +102,8 @@ def usual_device() -> torch.device:
 
 
 def usual_batch_tokens(device: torch.device | str) -> int:
-    """Return how many tokens run best at once: 1024 on a CPU, whose caches larger batches overflow, else 32768."""
-    return 1024 if torch.device(device).type == "cpu" else 32768
+    """Return how many tokens run best at once: 2048 on a CPU, where more gain nothing, else 32768."""
+    return 2048 if torch.device(device).type == "cpu" else 32768
 
 
 def takes_token_types(model: PreTrainedModel) -> bool:

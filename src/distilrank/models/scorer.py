@@ -26,8 +26,8 @@ class TorchScorer:
     Args:
         model: A sequence classifier; with one logit it is a ranker.
         tokenizer: Its tokeniser.
-        batch_tokens: Limit on the padded tokens of a batch; None takes 1024 on a CPU, whose caches larger
-            batches overflow, and 32768 elsewhere.
+        batch_tokens: Limit on the padded tokens of a batch; None takes what suits the
+            device (answers.usual_batch_tokens).
         precision: "fp32", or "bf16" for autocast.
     """
 

@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from distilrank.errors import InputError, SettingsError, TrainingError, nearest
+from distilrank.training.cpu_speed import cpu_speed
 from distilrank.training.dropout import dropout_set_to
 from distilrank.training.journal import Journal
 from distilrank.training.microbatch import MicroBatch
@@ -127,7 +128,12 @@ def train(
         run=run,
         processes=processes,
     )
-    with dropout_set_to(settings.dropout, model), _threads(settings.threads):
+    on_cpu = processes.device.type == "cpu"
+    with (
+        dropout_set_to(settings.dropout, model),
+        _threads(settings.threads),
+        cpu_speed(model, bf16=settings.precision == "bf16") if on_cpu else nullcontext(),
+    ):
         state = run.load_final() or training.to_the_end(identity)
     for module in modules.values():
         module.eval()
@@ -247,6 +253,9 @@ class _Training(Generic[E, B]):
             (torch.stack(list(terms.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + term.detach().float() * weight
+        for parameter in self.parameters:
+            if parameter.grad is not None and parameter.grad.is_sparse:  # see cpu_speed
+                parameter.grad = parameter.grad.to_dense()
         self.processes.sum_gradients(self.parameters)
         values = torch.stack(list(sums.values())).tolist() if sums else []  # one wait for the device, not one a term
         return self.processes.total(dict(zip(sums, values, strict=True)))
