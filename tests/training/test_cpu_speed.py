@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from distilrank.training import cpu_speed as cpu_speed_module
 from distilrank.training.cpu_speed import MANY_ROWS, cpu_speed
+from distilrank.training.loop import train
+from distilrank.training.microbatch import MicroBatch
+from distilrank.training.settings import TrainingSettings
 
 
 @pytest.fixture
@@ -37,3 +43,26 @@ def test_tables_are_as_they_were_after_an_error_too(network: nn.Sequential) -> N
 def test_small_tables_stay_dense() -> None:
     with cpu_speed(table := nn.Embedding(MANY_ROWS - 1, 2), bf16=False):
         assert not table.sparse
+
+
+def trained(folder: Path) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(MANY_ROWS, 3), nn.Linear(3, 2))
+    train(
+        model=model,
+        examples=[torch.tensor([i, i + 1, 7]) for i in range(6)],
+        split=lambda step: [MicroBatch(content=one, examples=1, pairs=1, tokens=3) for one in step],
+        loss_terms=lambda content: {"square": model(content).square().mean()},
+        settings=TrainingSettings(max_steps=4, batch_size=3, trackers=()),
+        folder=folder,
+        command={},
+    )
+    return model.state_dict()
+
+
+def test_a_training_ends_where_dense_gradients_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse = trained(tmp_path / "sparse")
+    monkeypatch.setattr(cpu_speed_module, "MANY_ROWS", MANY_ROWS + 1)
+    dense = trained(tmp_path / "dense")
+    for name, weights in sparse.items():
+        torch.testing.assert_close(weights, dense[name], rtol=1e-6, atol=1e-8)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from distilrank.errors import InputError, ResumeError
+from distilrank.errors import InputError, MissingExtraError, ResumeError
 from distilrank.workflows.finish import decisive, finished
 
 COMMAND: dict[str, Any] = {
@@ -71,3 +72,9 @@ def test_a_manifest_of_another_form_is_another_command(folder: Path) -> None:
     (folder / "manifest.json").write_text('{"verb": "distil", "settings": {"old": 1}}', encoding="utf-8")
     with pytest.raises(ResumeError, match="old was 1 and is not given now"):
         finished(folder, verb="distil", command=COMMAND)
+
+
+def test_libraries_of_the_export_are_missed_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"distilrank\[export\]"):
+        finished(tmp_path, verb="distil", command=COMMAND)

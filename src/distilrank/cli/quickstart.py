@@ -38,16 +38,17 @@ def quickstart(
 
 def show(out: Path, result: Judged) -> None:
     """Print the table, the findings, one re-ranked query and where everything lies."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table(title="Unseen queries: mean and 95% interval")
+    table = Table(title="Unseen queries: mean and 95% interval", box=SIMPLE_HEAD)
     table.add_column("")
-    for name in (*result.rows[0].measures, "parameters", "MB", "ms per 100 passages"):
+    for name in (*result.rows[0].measures, "parameters", "MB", "ms per 100\npassages"):
         table.add_column(name, justify="right")
-    for row in result.rows:
-        measures = [f"{m.mean:.3f} ({m.low:.3f}-{m.high:.3f})" for m in row.measures.values()]
+    for row in result.rows:  # the interval stands below its mean: a terminal has 80 columns
+        measures = [f"{m.mean:.3f}\n{m.low:.3f}-{m.high:.3f}" for m in row.measures.values()]
         size = ("", "", "")
         if row.parameters and row.megabytes and row.ms_per_100_passages:
             size = (f"{row.parameters:,}", f"{row.megabytes:.1f}", f"{row.ms_per_100_passages:.0f}")

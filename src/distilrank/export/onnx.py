@@ -38,6 +38,17 @@ PARITY_SHAPES = ((1, 3), (1, 129), (2, 8), (3, 17), (7, 33))
 """Batch and length of the inputs compared: batch 1, odd lengths, and none that the export traced."""
 
 
+def require_libraries() -> None:
+    """Refuse to begin what ends in an export that cannot be made.
+
+    Raises:
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+    """
+    for library in ("onnx", "onnxscript", "onnxruntime"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError(library, extra="export", purpose="to export to ONNX")
+
+
 def export_onnx(model: PreTrainedModel, tokenizer: PairTokenizer, folder: str | Path) -> Path:
     """Write ``onnx/model.onnx`` with the weights inside, after comparing it with torch.
 
@@ -53,9 +64,7 @@ def export_onnx(model: PreTrainedModel, tokenizer: PairTokenizer, folder: str | 
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ModelError: The graph differs from torch by more than ``PARITY`` or answers the same to everything.
     """
-    for library in ("onnx", "onnxscript", "onnxruntime"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtraError(library, extra="export", purpose="to export to ONNX")
+    require_libraries()
     # A copy: moving to the CPU and switching to evaluation mode must not be seen outside.
     model = copy.deepcopy(model).cpu().float().eval()
     graph = _traced(model).SerializeToString()

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from distilrank.data.files import read_json, write_manifest
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ResumeError
-from distilrank.export.onnx import export_onnx
+from distilrank.export.onnx import export_onnx, require_libraries
 from distilrank.models.facts import count_parameters, weight_megabytes
 from distilrank.models.save import save_model
 from distilrank.training.loop import WITHOUT_EFFECT, TrainingResult
@@ -57,7 +57,9 @@ def finished(folder: Path, *, verb: str, command: Mapping[str, object]) -> Train
     Raises:
         InputError: Another verb made the folder.
         ResumeError: The same verb made it by another command.
+        MissingExtraError: ``finish`` could not export the model; better known before the training than after.
     """
+    require_libraries()
     if not (folder / "manifest.json").is_file():
         return None
     manifest = read_json(folder / "manifest.json")
