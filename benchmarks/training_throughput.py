@@ -33,6 +33,7 @@ from distilrank.models.projections import Projections
 from distilrank.models.students import student_from_layers
 from distilrank.procedures.simplified_tinybert import SimplifiedTinyBertSettings, loss_terms
 from distilrank.records import Example
+from distilrank.training.cpu_speed import cpu_speed
 from distilrank.training.examples import LabelledBatch, split_examples
 
 PAIRS = 64
@@ -162,14 +163,18 @@ def _ours(
         model.set_attn_implementation("sdpa")
     mapping = layer_mapping("uniform", student_layers=3, teacher_layers=6)
     projections = Projections(student_width=384, teacher_width=384)
-    for micro in split_examples(part, tokenizer=tokenizer):
-        batch = micro.content
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            with torch.no_grad():
-                wanted = answer(teacher, batch.batch, hidden_states=True, attention_layers=mapping)
-            given = answer(student, batch.batch, hidden_states=True, attention_layers=(1, 2, 3))
-            terms = loss_terms(given, wanted, batch, projections, mapping, settings)
-        (sum(terms.values()) * micro.examples / len(part)).backward()
+    with cpu_speed(student, bf16=bf16):  # as the training loop does
+        for micro in split_examples(part, tokenizer=tokenizer):
+            batch = micro.content
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                with torch.no_grad():
+                    wanted = answer(teacher, batch.batch, hidden_states=True, attention_layers=mapping)
+                given = answer(student, batch.batch, hidden_states=True, attention_layers=(1, 2, 3))
+                terms = loss_terms(given, wanted, batch, projections, mapping, settings)
+            (sum(terms.values()) * micro.examples / len(part)).backward()
+        for parameter in student.parameters():
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = parameter.grad.to_dense()
 
 
 def _published(
