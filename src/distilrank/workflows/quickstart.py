@@ -59,21 +59,21 @@ class QuickstartSettings:
 
     checkpoint: str = "minilm-l6"
     layers: int = 3
-    test_queries: int = 300
+    test_queries: int = 400
     dev_queries: int = 100
     depth: int = 20
     negatives: int = 7
     negatives_from: int = 50
-    warm_steps: int = 130
-    teacher_steps: int = 100
+    warm_steps: int = 180
+    teacher_steps: int = 150
     teacher_batch: int = 8
-    student_steps: int = 130
+    student_steps: int = 200
     student_batch: int = 64
     warm_learning_rate: float = 1e-4
     teacher_learning_rate: float = 2e-4
     student_learning_rate: float = 3e-4
     dropout: float = 0.0
-    max_tokens: int = 64
+    max_tokens: int = 96
     precision: Precision | None = None
     seed: int = 42
 
