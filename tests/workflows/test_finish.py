@@ -74,7 +74,9 @@ def test_a_manifest_of_another_form_is_another_command(folder: Path) -> None:
         finished(folder, verb="distil", command=COMMAND)
 
 
-def test_libraries_of_the_export_are_missed_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_of_the_export_are_missed_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"distilrank\[export\]"):
         finished(tmp_path, verb="distil", command=COMMAND)
