@@ -2,11 +2,11 @@
 
 Usage::
 
-    python tools/mutants.py                  # all of tests/mutants.toml
-    python tools/mutants.py attention soft   # those with one of these words in their name
+    python tools/mutants.py                  # all of tests/mutants/*.toml
+    python tools/mutants.py losses soft      # those with one of these words in their name or their list's name
     python tools/mutants.py --list
 
-Each break is one table in ``tests/mutants.toml``::
+Each break is one table in a list, ``tests/mutants/<part of the house>.toml``::
 
     [[mutant]]
     name = "attention-counts-padded-rows"                 # unique
@@ -47,8 +47,9 @@ class ListError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """One deliberate break and the tests that should notice it."""
+    """One deliberate break and the tests that should notice it; ``part`` is the name of its list."""
 
+    part: str
     name: str
     file: str
     old: str
@@ -69,20 +70,21 @@ class Verdict:
         return f"{'caught' if self.caught else 'NOT CAUGHT':10}  {self.name}  ({self.seconds:.1f} s)  {self.detail}"
 
 
-def read_mutants(path: Path) -> list[Mutant]:
-    """Read the list of breaks.
+def read_mutants(folder: Path) -> list[Mutant]:
+    """Read the lists of breaks in a folder.
 
     Raises:
         ListError: A table has other keys than it should, or a name comes twice.
     """
-    tables = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])
-    for table in tables:
-        if set(table) != KEYS or not table["tests"] or table["old"] == table["new"]:
-            raise ListError(f"{path.name}: {table.get('name', table)} needs {sorted(KEYS)}, tests, and a change")
-    mutants = [Mutant(**{**table, "tests": tuple(table["tests"])}) for table in tables]
+    mutants = []
+    for path in sorted(folder.glob("*.toml")):
+        for table in tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", []):
+            if set(table) != KEYS or not table["tests"] or table["old"] == table["new"]:
+                raise ListError(f"{path.name}: {table.get('name', table)} needs {sorted(KEYS)}, tests, and a change")
+            mutants.append(Mutant(part=path.stem, **{**table, "tests": tuple(table["tests"])}))
     names = [mutant.name for mutant in mutants]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ListError(f"{path.name}: names come twice: {', '.join(twice)}")
+        raise ListError(f"names come twice: {', '.join(twice)}")
     return mutants
 
 
@@ -188,7 +190,7 @@ def require_passing(mutants: Sequence[Mutant], tree: Path, timeout_s: float) -> 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Break the code on purpose and see that a test notices.")
-    parser.add_argument("words", nargs="*", help="only breaks with one of these in their name")
+    parser.add_argument("words", nargs="*", help="only breaks with one of these in their name or their list's")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many to run at once (default 2)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--timeout-s", type=float, default=120.0, help="for the tests of one break (default 120)")
@@ -200,11 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Try the chosen breaks and print a line for each; return 1 when one is not caught, else 0."""
     options = parse(arguments)
     try:
-        mutants = read_mutants(options.root / "tests" / "mutants.toml")
+        mutants = read_mutants(options.root / "tests" / "mutants")
         if options.words:
-            mutants = [m for m in mutants if any(word in m.name for word in options.words)]
+            mutants = [m for m in mutants if any(word in m.name or word in m.part for word in options.words)]
         if not mutants:
-            raise ListError("no break has such a name" if options.words else "the list is empty")
+            raise ListError("no break has such a name" if options.words else "there are no breaks in tests/mutants")
         if options.list:
             print("\n".join(mutant.name for mutant in mutants))
             return 0

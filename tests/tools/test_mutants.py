@@ -33,7 +33,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 def run(repository: Path, listed: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (repository / "tests" / "mutants.toml").write_text(listed, encoding="utf-8")
+    (repository / "tests" / "mutants").mkdir(exist_ok=True)
+    (repository / "tests" / "mutants" / "sums.toml").write_text(listed, encoding="utf-8")
     command = [sys.executable, str(RUNNER), "--root", str(repository), *arguments]
     # The plugins at hand are not needed, and take longer to load than these tests to run.
     variables = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -71,6 +72,7 @@ def test_breaks_are_chosen_by_name(repository: Path) -> None:
     listed = mutant("minus", "a + b", "a - b") + mutant("survivor", "a + b", "a * b")
     assert run(repository, listed, "--list").stdout.split() == ["minus", "survivor"]
     assert run(repository, listed, "--list", "minu").stdout.split() == ["minus"]
+    assert run(repository, listed, "--list", "sums").stdout.split() == ["minus", "survivor"]
     result = run(repository, listed, "nothing")
     assert (result.returncode, result.stderr) == (1, "error: no break has such a name\n")
 
@@ -95,7 +97,7 @@ def test_endless_breaks_are_stopped(repository: Path) -> None:
         (mutant("same", "a + b", "a + b"), "same needs"),
         ('[[mutant]]\nname = "short"\n', "short needs"),
         (mutant("minus", "a + b", "a - b") * 2, "names come twice: minus"),
-        ("", "the list is empty"),
+        ("", "there are no breaks in tests/mutants"),
     ],
 )
 def test_a_wrong_list_is_refused(repository: Path, listed: str, problem: str) -> None:
