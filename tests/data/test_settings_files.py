@@ -177,3 +177,31 @@ def test_as_json() -> None:
     assert json.loads(json.dumps(found)) == found
     assert found["mapping"] == [1, 2]
     assert found["training"]["batch_size"] == 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    alpha: float = 0.5
+    first: Loop = field(default_factory=lambda: Loop(batch_size=64))
+    other: Other = field(default_factory=Other)
+    second: Loop = field(default_factory=Loop)
+
+
+def test_a_bare_name_sets_all_tables_of_one_kind() -> None:
+    found = read_settings(Stages, given={"max_steps": 3}, changes=["batch_size=5", "second.batch_size=6"])
+    assert (found.first.max_steps, found.second.max_steps) == (3, 3)
+    assert (found.first.batch_size, found.second.batch_size, found.other.batch_size) == (5, 6, 1)
+
+
+def test_the_start_gives_way_to_the_file_and_the_file_to_what_is_given(tmp_path: Path) -> None:
+    path = written(tmp_path, "first: {batch_size: 3}\nsecond: {max_steps: 9}\n")
+    start = {"first.batch_size": 2, "first.max_steps": 4, "alpha": 0.25}
+    found = read_settings(Stages, path, start=start, given={"second.max_steps": 7})
+    assert (found.first.batch_size, found.first.max_steps, found.second.max_steps) == (3, 4, 7)
+    assert found.alpha == 0.25
+    assert read_settings(Stages, path, start=start, given={"alpha": 0.75}).alpha == 0.75

@@ -99,7 +99,7 @@ def test_a_fine_tuned_ranker(teacher: Path, data: Path, base: Path) -> None:
     assert relevant.mean() > others.mean() + 0.01
 
 
-@pytest.mark.parametrize("procedure", ["simplified_tinybert", "standard"])
+@pytest.mark.parametrize("procedure", ["simplified_tinybert", "bert_rankers", "standard"])
 def test_a_distilled_ranker(
     procedure: str, teacher: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,11 +117,32 @@ def test_a_distilled_ranker(
     assert type(model).__name__ == "BertForSequenceClassification"
     assert len(model.bert.encoder.layer) == 2
     steps = read_steps(out / "run" / "journal.jsonl")
-    terms = {"simplified_tinybert": {"embedding", "hidden", "attention", "soft", "hard"}, "standard": {"soft", "hard"}}
+    layers = {"embedding", "hidden", "attention"}
+    terms = {"standard": {"soft", "hard"}, "bert_rankers": {*layers, "soft"}}
+    terms["simplified_tinybert"] = {*layers, "soft", "hard"}
     assert set(steps[0]["terms"]) == terms[procedure]
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "- **Teacher**: teacher" in card
     assert "80 examples from prepared" in card
+
+
+def test_a_teacher_with_two_logits_is_folded(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_export(monkeypatch)
+    two, ranker = saved_ranker(tmp_path / "two", num_labels=2), tmp_path / "ranker"
+    logits = TorchScorer(*load_model(two)).logits(*zip(*tiny_pairs(12), strict=True))
+    # One step with next to no effect leaves the scores of the folded head.
+    short = ("--max-tokens", 32, "--steps", 1, "--learning-rate", "1e-12", "--set", "trackers=[]")
+    kept = ("--set", "calibration_groups=0")
+    assert distilrank("fine-tune", "--data", data, "--model", two, "--out", ranker, *short, *kept) == 0
+    tuned = load_model(ranker)[0]
+    scores = TorchScorer(tuned, load_model(two)[1]).score(tiny_pairs(12))
+    np.testing.assert_allclose(scores, logits[:, 1] - logits[:, 0], atol=1e-5)
+    seen = examples_given(monkeypatch, "bert_rankers")
+    told = ("distil", "--procedure", "bert_rankers", "--teacher", two, "--data", data, "--layers", 4)
+    assert distilrank(*told, "--out", tmp_path / "student", "--triples", 4, *short) == 0
+    assert len(seen) == 8
+    student = load_model(tmp_path / "student")[0]
+    np.testing.assert_allclose(TorchScorer(student, load_model(two)[1]).score(tiny_pairs(12)), scores, atol=1e-5)
 
 
 def test_the_same_command_returns_at_once_and_another_is_refused(

@@ -56,8 +56,21 @@ CASES = {
     "regression": Case(losses.regression_mse, numbers(seed=10), numbers(seed=11)),
     "pointwise": Case(losses.binary_cross_entropy, numbers(seed=12), numbers(seed=13).sigmoid()),
     "info_nce": Case(losses.info_nce, numbers(5, seed=14), RELEVANCE, PASSAGES),
+    "logit_mse": Case(losses.logit_mse, *CLASSES),
+    "kl_divergence": Case(losses.kl_divergence, *CLASSES),
     "graded_listwise": Case(losses.graded_listwise, numbers(5, seed=15), numbers(5, seed=16), PASSAGES),
 }
+
+
+def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Queries, keys and values are one tensor here, (examples, 3, length, width)."""
+    return losses.relation_loss(student.unbind(1), teacher.unbind(1), mask, heads=2)
+
+
+# How one token relates to itself is nothing to learn.
+CASES["relation"] = Case(
+    relation_loss, numbers(3, 8, 4, seed=18), numbers(3, 8, 6, seed=19), TOKENS | (torch.arange(8) < 2)
+)
 TEACHERS = [name for name in CASES if name not in {"hard", "multi_label", "regression", "pointwise", "info_nce"}]
 each_loss = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 

@@ -88,10 +88,26 @@ def test_hidden_states_are_the_embedding_output_and_one_per_layer(batch: Batch, 
     torch.testing.assert_close(states[2], last)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_relation_states_are_what_the_layers_projections_put_out(batch: Batch, family: str) -> None:
+    batch = for_family(batch, family)
+    model = family_model(family)
+    answers = answer(model, batch, hidden_states=True, relation_layer=2)
+    attention: Any = model.base_model.encoder.layer[1].attention.self
+    read = answers.hidden_states[1]
+    for found, name in zip(answers.relation_states, ("query", "key", "value"), strict=True):
+        torch.testing.assert_close(found, getattr(attention, name)(read))
+    assert answer(model, batch).relation_states == ()
+    # Beside the scores of the same layer, which they give.
+    both = answer(model, batch, attention_layers=(2,), relation_layer=2)
+    queries, keys = (x.view(5, -1, 4, 4).transpose(1, 2) for x in both.relation_states[:2])
+    torch.testing.assert_close(both.attention_scores[0], queries @ keys.transpose(2, 3) / 2)
+
+
 def test_gradients_flow_through_all_that_is_returned(batch: Batch) -> None:
     model = family_model("bert")
-    answers = answer(model, batch, hidden_states=True, attention_layers=(2,))
-    for tensor in (answers.logits, answers.hidden_states[1], answers.attention_scores[0]):
+    answers = answer(model, batch, hidden_states=True, attention_layers=(2,), relation_layer=2)
+    for tensor in (answers.logits, answers.hidden_states[1], answers.attention_scores[0], *answers.relation_states):
         model.zero_grad()
         tensor.square().sum().backward(retain_graph=True)
         assert model.base_model.embeddings.word_embeddings.weight.grad.abs().sum() > 0
@@ -100,7 +116,7 @@ def test_gradients_flow_through_all_that_is_returned(batch: Batch) -> None:
 def test_hooks_are_removed(batch: Batch) -> None:
     model = family_model("bert")
     before = hooks(model)
-    answer(model, batch, attention_layers=(1, 2))
+    answer(model, batch, attention_layers=(1, 2), relation_layer=1)
     assert hooks(model) == before
 
 
@@ -117,6 +133,8 @@ def test_hooks_are_removed_after_an_exception(batch: Batch) -> None:
 def test_layers_that_do_not_exist_are_refused(batch: Batch, layer: int) -> None:
     with pytest.raises(ModelError, match=f"layer {layer} .* layers 1 to 2"):
         answer(family_model("bert"), batch, attention_layers=(layer,))
+    with pytest.raises(ModelError, match=f"layer {layer} .* layers 1 to 2"):
+        answer(family_model("bert"), batch, relation_layer=layer)
 
 
 def test_a_network_without_segments_is_run_without_them(batch: Batch) -> None:

@@ -5,7 +5,13 @@ from transformers import PreTrainedModel
 
 from distilrank.errors import ModelError, SettingsError
 from distilrank.models.load import name_labels
-from distilrank.models.matching import require_positions, require_same_heads, require_same_labels, require_same_tokens
+from distilrank.models.matching import (
+    require_positions,
+    require_relation_heads,
+    require_same_heads,
+    require_same_labels,
+    require_same_tokens,
+)
 from tests.tiny import tiny_model, tiny_tokenizer
 
 
@@ -45,3 +51,11 @@ def test_positions(family: str, limit: int) -> None:
     require_positions(tiny_model(family), limit)
     with pytest.raises(SettingsError, match=f"max_tokens is {limit + 1}, but .* has positions for {limit} tokens"):
         require_positions(tiny_model(family), limit + 1)
+
+
+def test_relation_heads_must_divide_both_widths() -> None:
+    require_relation_heads(tiny_model(hidden=8), tiny_model(hidden=16), 8)
+    with pytest.raises(SettingsError, match="must divide the student's width 12 and the teacher's 16, as 4 does"):
+        require_relation_heads(tiny_model(hidden=12), tiny_model(hidden=16), 8)
+    with pytest.raises(SettingsError, match=r"relation_heads is 3 .* as 2 does"):
+        require_relation_heads(tiny_model(hidden=16), tiny_model(hidden=16), 3)

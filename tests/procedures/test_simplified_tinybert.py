@@ -347,6 +347,40 @@ def test_as_published_pads_to_the_full_length_shares_one_projection_and_has_a_re
         assert {name: term.item() for name, term in terms.items()} == {n: relative(v) for n, v in expected.items()}
 
 
+@pytest.mark.parametrize("hard", [1.0, 0.0])
+@pytest.mark.parametrize("steps", [None, "one", "two"])
+def test_one_step_or_two_with_or_without_the_hard_label(
+    steps: Any, hard: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, student = teacher_and_student()
+    told: list[dict[str, Any]] = []
+
+    def fake(**given: Any) -> str:
+        given["projections"].to(student.dtype)
+        (part,) = given["split"](labelled_pairs(3))
+        told.append({**given, "terms": tuple(given["loss_terms"](part.content))})
+        return str(given["stage"])
+
+    monkeypatch.setattr(simplified_tinybert, "train", fake)
+    loop = training(7, evaluate_every=2, patience=3)
+    settings = SimplifiedTinyBertSettings(max_tokens=MAX_TOKENS, steps=steps, hard=hard, training=loop)
+    judge = dict
+    last = distil(
+        student, teacher, tiny_tokenizer(), [], settings=settings, folder=Path("run"), command={}, evaluate=judge
+    )
+    answers = ("soft", "hard") if hard else ("soft",)
+    layers = ("embedding", "hidden", "attention")
+    expected = [(Path("run/layers"), layers, None), (Path("run/answers"), answers, judge)]
+    if steps != "two":
+        expected = [(Path("run"), (*layers, *answers), judge)]
+    assert [(step["folder"], step["terms"], step["evaluate"]) for step in told] == expected
+    assert told[-1]["settings"] == loop
+    assert last == told[-1]["stage"] == ("simplified-tinybert-answers" if steps == "two" else "simplified-tinybert")
+    if steps == "two":
+        assert told[0]["settings"] == training(7)  # nothing to be judged by
+        assert told[0]["projections"] is told[1]["projections"]
+
+
 def test_only_what_the_terms_need_is_computed(inside: Callable[..., Mapping[str, Any]]) -> None:
     teacher, student = (model.float() for model in teacher_and_student())
     asked: list[Mapping[str, Any]] = []
@@ -474,6 +508,8 @@ def test_as_published_knows_classes_only() -> None:
         ({"hidden": -0.5}, "hidden is -0.5 but"),
         ({"soft": float("nan")}, "soft is nan but"),
         (dict.fromkeys(NAMES, 0.0), "every term has weight 0"),
+        ({"steps": "three"}, "steps is 'three' but must be one or two"),
+        ({"steps": "two", "soft": 0.0, "hard": 0.0}, "all terms of one of them have weight 0"),
         ({"temperature": 0.0}, "temperature is 0.0 but must be greater than 0"),
         ({"max_tokens": 7}, "max_tokens is 7 but must be at least 8"),
         ({"batch_tokens": 0}, "batch_tokens is 0 but must be at least 1"),

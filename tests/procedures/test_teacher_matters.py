@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from transformers import PreTrainedModel
 
 from distilrank.models.scorer import TorchScorer
-from distilrank.procedures import simplified_tinybert, standard_distillation
+from distilrank.procedures import bert_rankers, simplified_tinybert, standard_distillation
+from distilrank.procedures.bert_rankers import BertRankersSettings
 from distilrank.procedures.fine_tune import FineTuneSettings, fine_tune_ranker
 from distilrank.procedures.simplified_tinybert import SimplifiedTinyBertSettings
 from distilrank.procedures.standard_distillation import StandardDistillationSettings
@@ -93,6 +94,10 @@ PROCEDURES: dict[str, tuple[Any, Any]] = {
         # Without the labels, and without the layers, which would teach what a spoilt teacher knows all the same.
         SimplifiedTinyBertSettings(hard=0, embedding=0, hidden=0, attention=0, max_tokens=32, training=training(120)),
     ),
+    "bert_rankers": (
+        bert_rankers.distil,
+        BertRankersSettings(embedding=0, hidden=0, attention=0, max_tokens=32, training=training(120)),
+    ),
 }
 
 
@@ -106,6 +111,8 @@ PROCEDURES: dict[str, tuple[Any, Any]] = {
         ("simplified_tinybert", "right", 0.88, 1.0),
         ("simplified_tinybert", "shuffled", 0.15, 0.75),
         ("simplified_tinybert", "negated", 0.0, 0.25),
+        ("bert_rankers", "right", 0.88, 1.0),
+        ("bert_rankers", "negated", 0.0, 0.25),
     ],
 )
 def test_wrong_logits_make_a_worse_student(

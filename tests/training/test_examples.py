@@ -7,7 +7,7 @@ from distilrank.errors import InputError
 from distilrank.losses import hard_cross_entropy
 from distilrank.models.answers import answer
 from distilrank.records import Example
-from distilrank.training.examples import split_examples
+from distilrank.training.examples import split_chunks, split_examples
 from tests.tiny import tiny_model, tiny_pairs, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer(max_tokens=40)
@@ -74,6 +74,53 @@ def test_small_batches_have_the_gradient_of_a_large_one() -> None:
     for other in gradients[1:]:
         torch.testing.assert_close(other, gradients[0], rtol=1e-4, atol=1e-6)
     assert gradients[0]["classifier.weight"].abs().max() > 1e-3
+
+
+def test_a_teacher_of_another_tokenizer_reads_the_same_examples() -> None:
+    # Its texts may be longer than the student's: both have to fit the limit on tokens.
+    other = tiny_tokenizer(max_tokens=60, lowercase=False)
+    pairs = [Example(text=e.text.upper(), text_pair=(e.text_pair or "") + " zebra" * 3, label=0) for e in PAIRS]
+    parts = split_examples(pairs, tokenizer=TOKENIZER, teacher_tokenizer=other, batch_tokens=120)
+    assert len(parts) > 2
+    for part in parts:
+        ours, theirs = part.content.batch, part.content.for_teacher
+        assert theirs is part.content.other
+        assert len(ours) == len(theirs) == part.examples
+        assert max(ours.input_ids.numel(), theirs.input_ids.numel()) <= 120 or len(ours) == 1
+        assert part.tokens == int(ours.attention_mask.sum())
+    rows = sorted(
+        (tuple(o[m.bool()].tolist()), tuple(t[n.bool()].tolist()))
+        for part in parts
+        for o, m, t, n in zip(
+            part.content.batch.input_ids,
+            part.content.batch.attention_mask,
+            part.content.for_teacher.input_ids,
+            part.content.for_teacher.attention_mask,
+            strict=True,
+        )
+    )
+    texts = [e.text for e in pairs], [e.text_pair or "" for e in pairs]
+    encoded = zip(TOKENIZER.encode(*texts), other.encode(*texts), strict=True)
+    assert rows == sorted((tuple(a.input_ids), tuple(b.input_ids)) for a, b in encoded)
+    assert any(a != b for a, b in rows)
+    (same,) = split_examples(PAIRS[:2], tokenizer=TOKENIZER)
+    assert same.content.for_teacher is same.content.batch
+
+
+def test_chunks_of_text_come_once() -> None:
+    chunks = TOKENIZER.encode([e.text_pair or "" for e in PAIRS])
+    parts = split_chunks(chunks, tokenizer=TOKENIZER, batch_tokens=60)
+    assert len(parts) > 2
+    found = []
+    for part in parts:
+        batch = part.content
+        assert batch.input_ids.numel() <= 60 or len(batch) == 1
+        assert part.examples == len(batch)
+        assert part.tokens == int(batch.attention_mask.sum())
+        found += [
+            tuple(ids[mask.bool()].tolist()) for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True)
+        ]
+    assert sorted(found) == sorted(tuple(chunk.input_ids) for chunk in chunks)
 
 
 def test_mixtures_are_refused() -> None:

@@ -67,6 +67,30 @@ class TestGradients:
         for found, parameter in zip(gradients[0], decayed_first, strict=True):
             torch.testing.assert_close(found, parameter.grad, rtol=1e-5, atol=1e-7)
 
+    def test_bert_adam_clips_each_tensor_and_resumes_to_the_same_weights(
+        self, tmp_path: Path, problem: MakeProblem, same: Same, gradients: list[list[Tensor]]
+    ) -> None:
+        settings = {"max_steps": 6, "max_grad_norm": 0.01, "optimiser": "bert_adam"}
+        whole = problem(settings=settings)
+        whole.run(tmp_path / "whole")
+        norms = [gradient.norm().item() for step in gradients for gradient in step]
+        assert max(norms) == pytest.approx(0.01, rel=1e-3)
+        assert sum(norm > 0.009 for norm in norms) > len(norms) / 2
+        killed = problem(settings=settings)
+        split = killed.split
+
+        def crash(examples: Any) -> Any:
+            if len(killed.seen) == 4:
+                raise Crash
+            return split(examples)
+
+        with pytest.raises(Crash):
+            killed.run(tmp_path / "killed", split=crash)
+        again = problem(settings=settings)
+        again.run(tmp_path / "killed")
+        assert len(again.seen) == 2
+        assert same(again.weights(), whole.weights())
+
     def test_they_are_clipped_to_the_limit_and_the_journal_has_the_norm_before(
         self, tmp_path: Path, problem: MakeProblem, gradients: list[list[Tensor]]
     ) -> None:

@@ -25,6 +25,7 @@ from distilrank.training.settings import TrainingSettings
         ("dropout", 1.0),
         ("dropout", -0.1),
         ("precision", "fp16"),
+        ("optimiser", "adam"),
         ("seed", -1),
         ("evaluate_every", 0),
         ("checkpoint_every", 0),

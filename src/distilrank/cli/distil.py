@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,8 @@ def distil(
     data: Annotated[Path, typer.Option(help="Folder that prepare made, JSONL groups, or a file of labelled texts.")],
     out: Annotated[Path, typer.Option(help="Folder of the student; run again, a stopped run goes on from there.")],
     procedure: Annotated[
-        str, typer.Option(help="simplified_tinybert (the paper's one step), or standard (soft and hard labels).")
+        str,
+        typer.Option(help="simplified_tinybert (one step), tinybert (two stages), bert_rankers, bilstm or standard."),
     ] = "simplified_tinybert",
     shape: Annotated[
         str | None, typer.Option(help="Student of layers/hidden/feed-forward/heads, such as 3/384/1536/12.")
@@ -23,6 +25,15 @@ def distil(
     copy: Annotated[Literal["uniform", "first", "last"], typer.Option(help="... and which ones.")] = "uniform",
     copy_layers: Annotated[str | None, typer.Option(help="The teacher's layers themselves, such as 2,4,6.")] = None,
     student: Annotated[str | None, typer.Option(help="Student from a checkpoint: a folder or a hub name.")] = None,
+    vectors: Annotated[
+        str | None, typer.Option(help="bilstm: file of word vectors, teacher (its own embeddings, reduced) or random.")
+    ] = None,
+    augmented: Annotated[
+        list[Path] | None, typer.Option(help="Examples that augment made, for the teacher to judge; repeatable.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="tinybert: epochs and length of a GLUE task, such as cola, as published.")
+    ] = None,
     triples: Annotated[int | None, typer.Option(help="Rankers: triples drawn; two for each group by default.")] = None,
     groups: Annotated[Path | None, typer.Option(help="Groups instead of the folder's own.")] = None,
     filter_positives: Annotated[
@@ -56,45 +67,104 @@ def distil(
       distilrank distil --teacher runs/teacher --data runs/nfcorpus --shape 3/384/1536/12 --out runs/small
       distilrank distil --procedure standard --teacher runs/teacher --data runs/nfcorpus --layers 3 --out runs/kd
       distilrank distil --teacher runs/teacher --data runs/nfcorpus --layers 3 --set attention=0 --out runs/no-attention
+      distilrank distil --procedure tinybert --student runs/general --teacher runs/cola-teacher --data runs/cola \
+        --task cola --augmented augmented.jsonl --out runs/cola-student
+      distilrank distil --procedure bilstm --teacher runs/sst2-teacher --data runs/sst2 --vectors vectors.txt \
+        --augmented augmented.jsonl --shape 150/200 --out runs/bilstm
       distilrank distil --teacher runs/teacher --data runs/cut --filter-positives 0.5 --layers 3 --out runs/documents
     """
     from distilrank.cli.trained import show
     from distilrank.data.lines import BadLines
     from distilrank.data.settings_files import read_settings
     from distilrank.errors import SettingsError
-    from distilrank.workflows.distil import StudentSettings, procedure_named
+    from distilrank.procedures.bilstm import BiLstmPairSettings, BiLstmSettings
+    from distilrank.workflows.distil import StudentSettings, procedure_named, settings_for
     from distilrank.workflows.distil import distil as run
+    from distilrank.workflows.distil_bilstm import distil_bilstm as run_bilstm
     from distilrank.workflows.training_data import DevSettings
 
     given = {
         "max_tokens": max_tokens,
-        "training.epochs": epochs,
-        "training.max_steps": steps,
-        "training.batch_size": batch_size,
-        "training.learning_rate": learning_rate,
-        "training.precision": precision,
-        "training.seed": seed,
-        "training.evaluate_every": evaluate_every,
-        "training.patience": patience,
+        "epochs": epochs,
+        "max_steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "precision": precision,
+        "seed": seed,
+        "evaluate_every": evaluate_every,
+        "patience": patience,
     }
     try:
         chosen_layers = None if copy_layers is None else tuple(int(layer) for layer in copy_layers.split(","))
     except ValueError:
         raise SettingsError(f"--copy-layers is {copy_layers!r} but must be numbers, such as 2,4,6") from None
     bad = BadLines(allowed=skip_bad)
+    if procedure == "bilstm":
+        foreign = {"--layers": layers, "--copy-layers": copy_layers, "--student": student}
+        refuse("bilstm", {**foreign, "--filter-positives": filter_positives, "--task": task})
+        trained = run_bilstm(
+            teacher=teacher,
+            data=data,
+            out=out,
+            settings_for=lambda pairs: read_settings(
+                BiLstmPairSettings if pairs else BiLstmSettings,
+                settings,
+                given={**given, **bilstm_shape(shape)},
+                changes=set_ or (),
+            ),
+            dev=DevSettings(queries=dev_queries, depth=dev_depth),
+            vectors=vectors or "teacher",
+            augmented=augmented or (),
+            triples=triples,
+            groups=groups,
+            command="distilrank " + " ".join(sys.argv[1:]),
+            offline=offline,
+            bad=bad,
+        )
+        show(trained, bad)
+        return
+    refuse(procedure, {"--vectors": vectors})
     trained = run(
         procedure,
         teacher=teacher,
         data=data,
         out=out,
         student=StudentSettings(shape=shape, layers=layers, copy=copy, copy_layers=chosen_layers, start=student),
-        settings=read_settings(procedure_named(procedure).settings, settings, given=given, changes=set_ or ()),
+        settings=read_settings(
+            procedure_named(procedure).settings,
+            settings,
+            given=given,
+            changes=set_ or (),
+            start=settings_for(task, procedure),
+        ),
         dev=DevSettings(queries=dev_queries, depth=dev_depth),
         triples=triples,
         groups=groups,
+        augmented=augmented or (),
         filter_positives=filter_positives,
         command="distilrank " + " ".join(sys.argv[1:]),
         offline=offline,
         bad=bad,
     )
     show(trained, bad)
+
+
+def refuse(procedure: str, given: Mapping[str, object]) -> None:
+    """Refuse options that a procedure has no use for."""
+    from distilrank.errors import SettingsError
+
+    foreign = [name for name, value in given.items() if value is not None]
+    if foreign:
+        raise SettingsError(f"the procedure {procedure} has no {' and no '.join(foreign)}")
+
+
+def bilstm_shape(text: str | None) -> dict[str, int]:
+    """Read ``hidden/fully connected``, such as 150/200; None: the procedure's own."""
+    from distilrank.errors import SettingsError
+
+    if text is None:
+        return {}
+    parts = text.split("/")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise SettingsError(f"--shape is {text!r}, but a BiLSTM has hidden/fully-connected, such as 150/200")
+    return {"student.hidden": int(parts[0]), "student.fully_connected": int(parts[1])}

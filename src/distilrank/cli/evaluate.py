@@ -52,6 +52,9 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything found, per query too.")] = None,
     out_run: Annotated[Path | None, typer.Option(help="Write the ranking as a TREC run.")] = None,
     card: Annotated[bool, typer.Option("--card", help="Add the measures to the model's card.")] = False,
+    passage_vectors: Annotated[
+        Path | None, typer.Option(help="Vectors that encode made; those in the model's folder by default.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")] = None,
     skip_bad: Annotated[int, typer.Option(help="Bad lines that may be skipped; they are listed.")] = 0,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
@@ -79,6 +82,8 @@ def evaluate(
 
     if card and (model is None or not Path(model).is_dir()):
         raise InputError("--card goes with the folder of a model")
+    if passage_vectors is not None and model is None:
+        raise InputError("--passage-vectors goes with a model")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}, give at least 1")
     bad = BadLines(allowed=skip_bad)
@@ -86,7 +91,7 @@ def evaluate(
     machine: dict[str, Any] = {"threads": threads, "offline": offline}
     if _is_classification(data):
         given = {"--run": run, "--measures": measures, "--depth": depth, "--aggregate": aggregate}
-        _refuse(data, {**given, "--collection": collection, "--out-run": out_run})
+        _refuse(data, {**given, "--collection": collection, "--out-run": out_run, "--passage-vectors": passage_vectors})
         _classify(model, Path(data), split, max_queries, json_file, bad, **compared, **machine)
         return
     settings = EvaluateSettings(
@@ -97,6 +102,7 @@ def evaluate(
         aggregate=aggregate,
         k=k,
     )
+    machine["passage_vectors"] = passage_vectors
     evaluated = evaluate_ranking(
         model, data=data, settings=settings, run=run, collection=collection, bad=bad, **compared, **machine
     )

@@ -56,7 +56,7 @@ def fine_tune(
     from distilrank.cli.trained import show
     from distilrank.data.lines import BadLines
     from distilrank.data.settings_files import read_settings
-    from distilrank.models.load import load_model
+    from distilrank.models.two_logits import load_ranker
     from distilrank.procedures.fine_tune import FineTuneSettings
     from distilrank.workflows.fine_tune import fine_tune_on_groups, fine_tune_on_labels
     from distilrank.workflows.training_data import DevSettings, is_labelled
@@ -81,7 +81,7 @@ def fine_tune(
             model, data=data, out=out, settings=chosen, command=command, offline=offline, bad=bad
         )
     else:
-        network, tokenizer = load_model(model, num_labels=1, head=head, seed=chosen.training.seed, offline=offline)
+        network, tokenizer = load_ranker(model, head=head, seed=chosen.training.seed, offline=offline)
         dev = DevSettings(queries=dev_queries, depth=dev_depth)
         trained = fine_tune_on_groups(
             network,

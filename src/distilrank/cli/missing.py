@@ -21,6 +21,7 @@ EXTRA_OF = {
     "scipy": "evaluate",
     "sklearn": "evaluate",
     "tensorboard": "train",
+    "textblob": "augment",
     "torch": "train",
     "transformers": "train",
     "uvicorn": "serve",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +28,9 @@ def rank(
     out_run: Annotated[Path | None, typer.Option(help="Where the re-ranked --run is written.")] = None,
     depth: Annotated[int | None, typer.Option(help="Re-rank this many candidates per query of --run.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Keep the best so many per query.")] = None,
+    passage_vectors: Annotated[
+        Path | None, typer.Option(help="Vectors that encode made; those in the model's folder by default.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
     threads: Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")] = None,
 ) -> None:
@@ -46,16 +49,17 @@ def rank(
         raise InputError(f"--top-k is {top_k}, give at least 1")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}, give at least 1")
+    scored: dict[str, Any] = {"threads": threads, "passage_vectors": passage_vectors}
     if run is not None:
         if query is not None or data is None or out_run is None:
             raise InputError("--run goes with --data FOLDER and --out-run FILE, and without --query")
-        _rank_run(model, run, data, collection, out_run=out_run, depth=depth, top_k=top_k, threads=threads)
+        _rank_run(model, run, data, collection, out_run=out_run, depth=depth, top_k=top_k, **scored)
     elif query is None or not query.strip():
         raise InputError("give a query with --query TEXT, or many with --run FILE --data FOLDER")
     else:
         if data is not None or collection is not None or out_run is not None or depth is not None:
             raise InputError("--data, --collection, --out-run and --depth go with --run FILE")
-        _rank_passages(model, query, passages, top_k=top_k, as_json=as_json, threads=threads)
+        _rank_passages(model, query, passages, top_k=top_k, as_json=as_json, **scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,7 @@ class _Candidate:
     doc_id: str | None = None
 
 
-def _rank_passages(
-    model: Path, query: str, source: str, *, top_k: int | None, as_json: bool, threads: int | None
-) -> None:
+def _rank_passages(model: Path, query: str, source: str, *, top_k: int | None, as_json: bool, **scored: Any) -> None:
     """Rank the passages of a file or of standard input and print them."""
     from distilrank.runtime.ranker import ranked
     from distilrank.workflows.scorers import load_scorer
@@ -77,7 +79,7 @@ def _rank_passages(
     if not candidates:
         raise InputError("holds no passages; give one per line", path=_shown(source))
     texts = [candidate.content for candidate in candidates]
-    scores = load_scorer(model, threads=threads, offline=True).score([(query, text) for text in texts])
+    scores = load_scorer(model, offline=True, **scored).score([(query, text) for text in texts])
     results = []
     for place in ranked(scores, texts, top_k=top_k):
         doc_id = candidates[place.index].doc_id
@@ -99,7 +101,7 @@ def _rank_run(
     out_run: Path,
     depth: int | None,
     top_k: int | None,
-    threads: int | None,
+    **scored: Any,
 ) -> None:
     """Re-rank a run of many queries and write the new one."""
     from distilrank.data.folder import RankingFolder
@@ -109,7 +111,7 @@ def _rank_run(
 
     folder = RankingFolder(data, collection=collection)
     reranked = rerank(
-        load_scorer(model, threads=threads, offline=True),
+        load_scorer(model, offline=True, **scored),
         queries=folder.queries,
         passages=folder.passages,
         candidates=read_run(run),

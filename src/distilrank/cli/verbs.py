@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from distilrank.cli.augment import augment
+from distilrank.cli.convert import convert
 from distilrank.cli.distil import distil
+from distilrank.cli.encode import encode
 from distilrank.cli.evaluate import evaluate
 from distilrank.cli.export import export
 from distilrank.cli.fine_tune import fine_tune
+from distilrank.cli.fit_mlm_head import fit_mlm_head
+from distilrank.cli.general_distil import general_distil
+from distilrank.cli.glue_submission import glue_submission
 from distilrank.cli.prepare import prepare
 from distilrank.cli.quickstart import quickstart
 from distilrank.cli.rank import rank
@@ -18,8 +24,14 @@ VERBS: dict[str, Callable[..., None]] = {
     "prepare": prepare,
     "teach": teach,
     "fine-tune": fine_tune,
+    "fit-mlm-head": fit_mlm_head,
+    "augment": augment,
+    "general-distil": general_distil,
     "distil": distil,
+    "encode": encode,
     "evaluate": evaluate,
+    "glue-submission": glue_submission,
     "rank": rank,
     "export": export,
+    "convert": convert,
 }

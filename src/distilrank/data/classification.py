@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -300,19 +300,60 @@ def _example_of(row: Row, roles: _Roles) -> tuple[Example, Any]:
 
 
 def write_examples(data: ClassificationData, path: str | Path) -> None:
-    """Write examples as JSONL: ``{"id"?, "text", "text_pair"?, "label"?}``, classes by their names.
+    """Write examples as JSONL; see ``write_examples_in_turn``."""
+    write_examples_in_turn(data.examples, path, label_names=data.label_names)
 
-    `read_examples` gives them back when it is handed the same ``label_names``.
+
+def write_examples_in_turn(examples: Iterable[Example], path: str | Path, *, label_names: tuple[str, ...]) -> int:
+    """Write examples as they come, classes by their names, and return how many there are.
+
+    As JSONL, ``{"id"?, "text", "text_pair"?, "label"?}``, or, where the file's name says ``.tsv``, as a table of these
+    columns. `read_examples` gives them back when it is handed the same ``label_names``.
+
+    Raises:
+        InputError: A table cannot hold a text (a tab or a line end is in it) or a set of labels.
     """
+    as_table = ".tsv" in Path(path).suffixes
+    count = 0
     with atomic_write(path) as file:
-        for example in data.examples:
-            record: dict[str, Any] = {"id": example.example_id} if example.example_id else {}
-            record["text"] = example.text
-            if example.text_pair is not None:
-                record["text_pair"] = example.text_pair
-            if example.label is not None:
-                record["label"] = _named(example.label, data.label_names)
-            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        for example in examples:
+            record = _record(example, label_names)
+            if as_table and not count:
+                file.write("\t".join(record) + "\n")
+            row = table_row(example, path, label_names=label_names) if as_table else json.dumps(record, **_JSON)
+            file.write(f"{row}\n")
+            count += 1
+    return count
+
+
+_JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False}
+
+
+def _record(example: Example, label_names: tuple[str, ...]) -> dict[str, Any]:
+    record: dict[str, Any] = {"id": example.example_id} if example.example_id else {}
+    record["text"] = example.text
+    if example.text_pair is not None:
+        record["text_pair"] = example.text_pair
+    if example.label is not None:
+        record["label"] = _named(example.label, label_names)
+    return record
+
+
+def table_row(example: Example, path: str | Path, *, label_names: tuple[str, ...]) -> str:
+    """Return an example as a line of the table at ``path``.
+
+    Raises:
+        InputError: A text has a tab or a line end in it, or there are several labels.
+    """
+    if isinstance(example.label, tuple):
+        raise InputError("a table holds one label per example; write .jsonl", path=path)
+    cells = [str(value) for value in _record(example, label_names).values()]
+    for cell in cells:
+        if any(mark in cell for mark in "\t\n\r"):
+            raise InputError(
+                f"a table cannot hold {cell[:40]!r}, which has a tab or a line end; write .jsonl", path=path
+            )
+    return "\t".join(cells)
 
 
 def _named(label: int | float | tuple[int, ...], names: tuple[str, ...]) -> str | float | list[str]:

@@ -273,6 +273,7 @@ def write_manifest(
     inputs: Mapping[str, Path],
     outputs: Mapping[str, Path],
     extra: Mapping[str, object] | None = None,
+    name: str = "manifest.json",
 ) -> None:
     """Write ``manifest.json``: what was run, on what, with which versions, and what came out.
 
@@ -283,10 +284,11 @@ def write_manifest(
         inputs: Name -> file that was read. Paths are recorded as given.
         outputs: Name -> file that was written; a path inside ``folder`` is recorded relative to it.
         extra: Further entries, placed at the end.
+        name: Of the file, where a folder holds the results of several commands.
     """
     folder = Path(folder)
     write_json(
-        folder / "manifest.json",
+        folder / name,
         {
             "verb": verb,
             "settings": dict(settings),

@@ -2,7 +2,8 @@
 
 Keys are checked against the dataclass, values against its annotations; what does not fit is refused with the nearest
 known name. A nested dataclass (``training``) is a table of the file; on the command line its settings may be named
-with or without the prefix, ``training.seed=1`` or ``seed=1``.
+with or without the prefix, ``training.seed=1`` or ``seed=1``. Without it, all tables of one kind are set, such as those
+of a procedure's stages.
 """
 
 from __future__ import annotations
@@ -30,22 +31,29 @@ def read_settings(
     *,
     changes: Sequence[str] = (),
     given: Mapping[str, Any] | None = None,
+    start: Mapping[str, Any] | None = None,
 ) -> S:
-    """Build a settings dataclass: its defaults, then the file, then ``given``, then ``changes``.
+    """Build a settings dataclass: its defaults, then ``start``, the file, ``given`` and ``changes``, the last one wins.
 
     Args:
         kind: A frozen dataclass, possibly with dataclasses in it.
         path: A ``.yaml``, ``.yml`` or ``.toml`` file. None: no file.
         changes: ``name=value`` each; the value is read as YAML, so ``mapping=[2,4,6]`` is a list.
         given: Dotted name -> value, None for "not given".
+        start: Dotted name -> value.
 
     Raises:
         SettingsError: A name is unknown, or a value of the wrong type or out of range.
         InputError: The file cannot be read.
     """
-    tree = {} if path is None else _read_tree(Path(path))
+    tree: dict[str, Any] = {}
+    for name, value in (start or {}).items():
+        _put(tree, kind, name, value)
     if path is not None:
-        _build(kind, tree, path, prefix="")  # so that only what is wrong in the file is said to be wrong there
+        found = _read_tree(Path(path))
+        _build(kind, found, path, prefix="")  # so that only what is wrong in the file is said to be wrong there
+        tables = {name: {**tree[name], **found[name]} for name in _nested(kind) if name in tree and name in found}
+        tree = {**tree, **found, **tables}
     for name, value in (given or {}).items():
         if value is not None:
             _put(tree, kind, name, value)
@@ -83,19 +91,20 @@ def _read_tree(path: Path) -> dict[str, Any]:
 
 
 def _put(tree: dict[str, Any], kind: type, name: str, value: Any) -> None:
-    """Set a dotted name; a bare name that only a nested dataclass has is found there."""
+    """Set a dotted name; a bare name that only nested dataclasses have is set there, in all that are of one kind."""
     table, _, rest = name.partition(".")
     nested = _nested(kind)
     if rest and table in nested:
         tree = tree.setdefault(table, {})
         kind, name = nested[table], rest
     elif name not in _names(kind):
-        for place, inner in nested.items():
-            if name in _names(inner):
-                tree = tree.setdefault(place, {})
-                break
-        else:
+        places = [place for place, inner in nested.items() if name in _names(inner)]
+        if not places:
             raise _unknown(name, [*_names(kind), *(n for inner in nested.values() for n in _names(inner))], None)
+        for place in places:
+            if nested[place] is nested[places[0]]:
+                tree.setdefault(place, {})[name] = value
+        return
     tree[name] = value
 
 

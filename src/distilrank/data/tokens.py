@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ class PairTokenizer:
 
     Pairs become ``[CLS] a [SEP] b [SEP]`` (or whatever the tokeniser's own template says); what is longer
     than ``max_tokens`` loses tokens from the end of the longer text first, as transformers' ``longest_first``.
+    ``for_texts_apart`` returns one that encodes and truncates the two texts of a pair each by itself.
 
     Args:
         tokenizer: It is copied; truncation and padding stored in it are ignored.
@@ -97,13 +100,42 @@ class PairTokenizer:
         return cls(tokenizer, max_tokens=max_tokens, pad_id=_pad_id(tokenizer, config), config=config)
 
     @property
+    def backend(self) -> Tokenizer:
+        """A copy of the ``tokenizers`` tokeniser, without truncation and padding."""
+        bare = Tokenizer.from_str(self._tokenizer.to_str())
+        bare.no_truncation()
+        return bare
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of token ids, added tokens included."""
         return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
+    @property
+    def identity(self) -> str:
+        """What tells one tokeniser from another, whatever their limits: a hash of all it does to a text."""
+        return hashlib.sha256(self._bare.to_str().encode()).hexdigest()
+
+    @cached_property
+    def _bare(self) -> Tokenizer:
+        """``backend``, made once."""
+        return self.backend
+
     def with_max_tokens(self, max_tokens: int) -> PairTokenizer:
         """Return the same tokeniser with another limit on tokens."""
         return PairTokenizer(self._tokenizer, max_tokens=max_tokens, pad_id=self.pad_id, config=self.config)
+
+    def for_texts_apart(self) -> PairTokenizer:
+        """Return the same vocabulary for networks that read texts apart, such as a BiLSTM; kept when it is saved.
+
+        No special tokens are added, a pair is the first text's tokens with type 0 and the second's with type 1, and
+        ``max_tokens`` limits each text by itself, so that a text's tokens do not depend on the other text.
+        """
+        described = json.loads(self._tokenizer.to_str())
+        described["post_processor"] = None
+        bare = Tokenizer.from_str(json.dumps(described))
+        config = {**self.config, TEXTS_APART: True}
+        return PairTokenizer(bare, max_tokens=self.max_tokens, pad_id=self.pad_id, config=config)
 
     def encode(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[Encoded]:
         """Encode texts, or pairs of texts, truncated to ``max_tokens`` and not padded.
@@ -118,8 +150,15 @@ class PairTokenizer:
             if len(texts) != len(text_pairs):
                 raise ValueError(f"{len(texts)} texts but {len(text_pairs)} second texts")
             batch = list(zip(texts, text_pairs, strict=True))
+        if text_pairs is not None and self.config.get(TEXTS_APART):
+            both = zip(self.encode(texts), self.encode(text_pairs), strict=True)
+            return [Encoded(a.input_ids + b.input_ids, [0] * len(a) + [1] * len(b)) for a, b in both]
         encodings = self._tokenizer.encode_batch_fast(batch)
         return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
+
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of texts, whole and without special tokens."""
+        return [encoding.ids for encoding in self._bare.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def pad(self, encoded: Sequence[Encoded], *, length: int | None = None) -> TokenArrays:
         """Pad on the right into arrays of shape (batch, length).
@@ -172,12 +211,10 @@ class PairTokenizer:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        bare = Tokenizer.from_str(self._tokenizer.to_str())
-        bare.no_truncation()
-        described = json.loads(bare.to_str())
+        described = json.loads(self._bare.to_str())
         config = self._full_config(described)
         special = {name: config[name] for name in SPECIAL_TOKENS if name in config}
-        _write(folder / "tokenizer.json", bare.to_str(pretty=False))
+        _write(folder / "tokenizer.json", self._bare.to_str(pretty=False))
         _write(folder / "tokenizer_config.json", json.dumps(config, ensure_ascii=False, indent=1))
         _write(folder / "special_tokens_map.json", json.dumps(special, ensure_ascii=False, indent=1))
         if described["model"]["type"] == "WordPiece":
@@ -208,6 +245,9 @@ class PairTokenizer:
 
 TEXTS_AT_ONCE = 4096
 """Bounds the memory of token ids, which Python keeps at some 30 bytes each, whatever a caller hands over."""
+
+TEXTS_APART = "distilrank_texts_apart"
+"""In ``tokenizer_config.json``: the texts of a pair are encoded each by itself."""
 
 SPECIAL_TOKENS = {
     "cls_token": "[CLS]",

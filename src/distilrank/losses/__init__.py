@@ -12,8 +12,10 @@ from distilrank.losses.attention import as_published_attention_loss, attention_l
 from distilrank.losses.hard import hard_cross_entropy, multi_label_cross_entropy, regression_mse
 from distilrank.losses.hidden_states import as_published_hidden_state_loss, hidden_state_loss
 from distilrank.losses.listwise import graded_listwise, info_nce
+from distilrank.losses.logits import kl_divergence, logit_mse
 from distilrank.losses.pointwise import binary_cross_entropy
 from distilrank.losses.problems import hard_loss, soft_loss
+from distilrank.losses.relations import relation_loss
 from distilrank.losses.soft import as_published_soft_cross_entropy, soft_binary_cross_entropy, soft_cross_entropy
 from distilrank.losses.two_class import class_logits, two_class_logits
 
@@ -29,8 +31,11 @@ __all__ = [
     "hard_loss",
     "hidden_state_loss",
     "info_nce",
+    "kl_divergence",
+    "logit_mse",
     "multi_label_cross_entropy",
     "regression_mse",
+    "relation_loss",
     "soft_binary_cross_entropy",
     "soft_cross_entropy",
     "soft_loss",

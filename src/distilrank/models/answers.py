@@ -58,11 +58,14 @@ class Answers:
             not asked for. Cells of padding hold values without meaning.
         attention_scores: One (batch, heads, length, length) per layer asked for, in the order asked:
             query . key / sqrt(head size), before the mask and the softmax.
+        relation_states: Queries, keys and values of one layer, all heads side by side, each (batch, length, hidden);
+            empty when not asked for.
     """
 
     logits: Tensor
     hidden_states: tuple[Tensor, ...] = ()
     attention_scores: tuple[Tensor, ...] = ()
+    relation_states: tuple[Tensor, ...] = ()
 
 
 def answer(
@@ -71,6 +74,7 @@ def answer(
     *,
     hidden_states: bool = False,
     attention_layers: Sequence[int] = (),
+    relation_layer: int | None = None,
 ) -> Answers:
     """Run a sequence classifier or ranker; gradients flow through everything returned.
 
@@ -79,6 +83,7 @@ def answer(
         batch: On the model's device.
         hidden_states: Whether to keep the hidden states.
         attention_layers: Layers, from 1 as in the papers, whose attention scores are wanted.
+        relation_layer: The layer, from 1, whose queries, keys and values are wanted. None: of no layer.
 
     Raises:
         ModelError: A layer is asked for that the network has not.
@@ -87,13 +92,20 @@ def answer(
     if takes_token_types(model):
         inputs["token_type_ids"] = batch.token_type_ids
     attentions = [self_attention(model, layer) for layer in attention_layers]
+    related = [] if relation_layer is None else [self_attention(model, relation_layer)]
     with ExitStack() as stack:
         captured = [stack.enter_context(_captured_projections(module)) for module in attentions]
+        states = [stack.enter_context(_captured_projections(module, names=QUERY_KEY_VALUE)) for module in related]
         output = model(**inputs, output_hidden_states=hidden_states, return_dict=True)
     scores = tuple(
         _scores(module, kept["query"], kept["key"]) for module, kept in zip(attentions, captured, strict=True)
     )
-    return Answers(output.logits, tuple(output.hidden_states) if hidden_states else (), scores)
+    return Answers(
+        output.logits,
+        tuple(output.hidden_states) if hidden_states else (),
+        scores,
+        tuple(kept[name] for kept in states for name in QUERY_KEY_VALUE),
+    )
 
 
 def usual_device() -> torch.device:
@@ -137,14 +149,20 @@ def self_attention(model: PreTrainedModel, layer: int) -> nn.Module:
     if not 1 <= layer <= len(layers):
         raise ModelError(f"layer {layer} was asked for, but {type(model).__name__} has layers 1 to {len(layers)}")
     module = getattr(getattr(layers[layer - 1], "attention", None), "self", None)
-    if not isinstance(module, nn.Module) or not {"query", "key", "num_attention_heads"} <= set(dir(module)):
+    if not isinstance(module, nn.Module) or not {*QUERY_KEY_VALUE, "num_attention_heads"} <= set(dir(module)):
         raise ModelError(f"{type(model).__name__} does not build its attention as BERT does; its scores cannot be read")
     return module
 
 
+QUERY_KEY_VALUE = ("query", "key", "value")
+"""What BERT calls the three projections of its attention."""
+
+
 @contextmanager
-def _captured_projections(attention: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Keep what the query and key projections put out during one forward pass, each (batch, length, hidden)."""
+def _captured_projections(
+    attention: nn.Module, *, names: Sequence[str] = ("query", "key")
+) -> Iterator[dict[str, Tensor]]:
+    """Keep what the named projections put out during one forward pass, each (batch, length, hidden)."""
     kept: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
@@ -153,7 +171,7 @@ def _captured_projections(attention: nn.Module) -> Iterator[dict[str, Tensor]]:
 
         return hook
 
-    handles = [attention.get_submodule(name).register_forward_hook(keep(name)) for name in ("query", "key")]
+    handles = [attention.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     try:
         yield kept
     finally:

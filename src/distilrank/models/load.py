@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 from distilrank.data.files import file_hash
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import MissingExtraError, ModelError, OfflineError, SettingsError
+from distilrank.models.bilstm import BiLstmConfig
 from distilrank.models.cosine import BertForCosineRanking, CosineRankingConfig, ignore_segments
 from distilrank.models.relu_head import MARK as RELU_HEAD
 from distilrank.models.relu_head import use_relu_head
@@ -69,7 +70,7 @@ def load_model(
     """
     source = resolve_source(name_or_path)
     with quiet_transformers():
-        config = _read_config(source, offline=offline)
+        config = read_config(source, offline=offline)
         kind = head or ("cosine" if isinstance(config, CosineRankingConfig) else "classic")
         bare = not _is_classifier(config)
         num_labels = _number_of_labels(config, num_labels, label_names, bare=bare)
@@ -82,7 +83,7 @@ def load_model(
         if problem_type is not None:
             model.config.problem_type = problem_type
         name_labels(model.config, label_names, num_labels=num_labels)
-        tokenizer = _load_tokenizer(source, offline=offline)
+        tokenizer = load_tokenizer(source, offline=offline)
     limit = position_limit(model.config)
     if max_tokens is not None and max_tokens > limit:
         raise SettingsError(f"max_tokens is {max_tokens}, but {name_or_path} has positions for {limit} tokens")
@@ -119,6 +120,13 @@ def resolve_source(name_or_path: str | Path) -> str | Path:
     return name
 
 
+def stored_logits(name_or_path: str | Path, *, offline: bool = False) -> int | None:
+    """Return how many logits a checkpoint was saved with; None without a classification or ranking head."""
+    with quiet_transformers():
+        config = read_config(resolve_source(name_or_path), offline=offline)
+    return len(stored_label_names(config)) if _is_classifier(config) else None
+
+
 def weights_identity(name_or_path: str | Path) -> str:
     """Return what tells one checkpoint from another: the hash of its weights, or its name on the hub."""
     source = resolve_source(name_or_path)
@@ -127,7 +135,9 @@ def weights_identity(name_or_path: str | Path) -> str:
 
 
 def position_limit(config: PretrainedConfig) -> int:
-    """Return the most tokens that a network has positions for."""
+    """Return the most tokens that a network has positions for; an LSTM has no positions to run out of."""
+    if isinstance(config, BiLstmConfig):
+        return 1_000_000
     positions = int(getattr(config, "max_position_embeddings", 512))
     # RoBERTa and its kin count positions from the padding id + 1, so that many rows are never used.
     offset = int(config.pad_token_id or 0) + 1 if config.model_type in ROBERTA_KIN else 0
@@ -157,16 +167,16 @@ def stored_label_names(config: PretrainedConfig) -> list[str]:
     return [name for _, name in sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))]
 
 
-def _read_config(source: str | Path, *, offline: bool) -> PretrainedConfig:
+def read_config(source: str | Path, *, offline: bool) -> PretrainedConfig:
     """Read ``config.json``; its absence on the hub is told from an unreachable hub by the message only."""
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source, local_files_only=offline)
     except (OSError, ValueError, KeyError) as error:
-        raise _loading_error(source, error, offline=offline) from error
+        raise loading_error(source, error, offline=offline) from error
     return config
 
 
-def _loading_error(source: str | Path, error: Exception, *, offline: bool) -> ModelError | OfflineError:
+def loading_error(source: str | Path, error: Exception, *, offline: bool) -> ModelError | OfflineError:
     """Return the error for a checkpoint that would not load."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if isinstance(source, Path):
@@ -256,7 +266,7 @@ def _from_pretrained(
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise _loading_error(source, error, offline=offline) from error
+        raise loading_error(source, error, offline=offline) from error
     prefix = f"{model.base_model_prefix}."
     absent = {str(key) for key in report["missing_keys"]} | {str(key[0]) for key in report["mismatched_keys"]}
     needed = sorted(key for key in absent if whole or (key.startswith(prefix) and ".pooler." not in key))
@@ -268,14 +278,14 @@ def _from_pretrained(
     return model  # type: ignore[no-any-return]
 
 
-def _load_tokenizer(source: str | Path, *, offline: bool) -> PairTokenizer:
+def load_tokenizer(source: str | Path, *, offline: bool) -> PairTokenizer:
     """Read ``tokenizer.json``, or have transformers build the fast tokeniser from older files."""
     if isinstance(source, Path) and (source / "tokenizer.json").is_file():
         return PairTokenizer.from_folder(source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=offline)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _loading_error(source, error, offline=offline) from error
+        raise loading_error(source, error, offline=offline) from error
     if not tokenizer.is_fast:
         raise ModelError(f"{source} has no fast tokenizer; save a tokenizer.json beside its weights")
     config = {"tokenizer_class": type(tokenizer).__name__, **tokenizer.special_tokens_map}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from transformers import PreTrainedModel
 
 from distilrank.data.tokens import PairTokenizer
@@ -24,18 +26,23 @@ def require_same_labels(student: PreTrainedModel, teacher: PreTrainedModel) -> N
         raise ModelError(f"the student's labels are ordered {names} but the teacher's {others}; make them the same")
 
 
+def same_tokens(student: PairTokenizer, teacher: PairTokenizer) -> bool:
+    """Tell whether two tokenisers have vocabularies of one size and give one probe text the same ids."""
+    ours, theirs = (_with_room(tokenizer).encode([PROBE], [PROBE]) for tokenizer in (student, teacher))
+    return student.vocabulary_size == teacher.vocabulary_size and ours == theirs
+
+
 def require_same_tokens(student: PairTokenizer, teacher: PairTokenizer) -> None:
-    """Refuse tokenisers that would give the two networks different ids.
+    """Refuse tokenisers that would give the two networks different ids: layers are compared token by token.
 
     Raises:
-        ModelError: When vocabulary size or the ids of a probe text differ.
+        ModelError: With the sizes of both vocabularies.
     """
-    same_size = student.vocabulary_size == teacher.vocabulary_size
-    ours, theirs = (_with_room(tokenizer).encode([PROBE], [PROBE]) for tokenizer in (student, teacher))
-    if not same_size or ours != theirs:
+    if not same_tokens(student, teacher):
         raise ModelError(
-            "teacher and student turn text into different token ids "
-            f"(vocabularies of {teacher.vocabulary_size} and {student.vocabulary_size}), so one batch cannot serve both"
+            "teacher and student turn text into different token ids (vocabularies of "
+            f"{teacher.vocabulary_size} and {student.vocabulary_size}), and layers are compared token by token; "
+            "learn from the scores alone with --procedure standard"
         )
 
 
@@ -49,7 +56,24 @@ def require_same_heads(student: PreTrainedModel, teacher: PreTrainedModel) -> No
     if ours != theirs:
         raise ModelError(
             f"the student has {ours} attention heads and the teacher {theirs}; the attention term compares head by "
-            "head, so make them the same or leave it out with attention: 0"
+            "head, so make them the same, leave it out with attention: 0, or compare relations, which need no equal "
+            "heads, with --procedure bert_rankers --set attention_by=relations"
+        )
+
+
+def require_relation_heads(student: PreTrainedModel, teacher: PreTrainedModel, heads: int) -> None:
+    """Refuse relation heads that do not divide both widths.
+
+    Raises:
+        SettingsError: With both widths and the most heads that do.
+    """
+    ours, theirs = student.config.hidden_size, teacher.config.hidden_size
+    if ours % heads or theirs % heads:
+        both = math.gcd(ours, theirs)
+        most = max(count for count in range(1, heads + 1) if both % count == 0)
+        raise SettingsError(
+            f"relation_heads is {heads} but must divide the student's width {ours} and the teacher's {theirs}, "
+            f"as {most} does"
         )
 
 

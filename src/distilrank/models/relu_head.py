@@ -23,6 +23,11 @@ class ReluLinear(nn.Linear):
         return super().forward(input.relu())
 
 
+def has_relu_head(model: PreTrainedModel) -> bool:
+    """Tell whether a ReLU stands before the classifier."""
+    return isinstance(getattr(model, "classifier", None), ReluLinear)
+
+
 def use_relu_head(model: PreTrainedModel) -> None:
     """Put a ReLU before the classifier, in place, and mark the config; the weights stay.
 

@@ -12,18 +12,23 @@ https://arxiv.org/abs/2009.07531. TinyBERT's two task stages become one, and the
    soft cross entropy at temperature 1 and cross entropy with the label are added with weight 1 and minimised;
 4. at inference a document's score is the best of its passages' (``evaluation.aggregate``, MaxP).
 
+The two simplifications, one step and the hard label, are switches: ``steps`` and the weight ``hard``. With
+``steps: two`` and ``hard: 0`` this is the task distillation of TinyBERT without augmentation.
+
 The paper's body could not be consulted; stages and constants follow the authors' published code. Departures: each
 term averages an example's valid cells, then examples, so that padding and batching do not matter (the code averages
 over padding too); the soft term sums over classes and carries T^2; projections as the TinyBERT paper writes them;
-AdamW with bias correction; the teacher is in evaluation mode (the code left its dropout on); the last short batch is
-trained on. ``as_published`` brings back the code's normalisation. See docs/decisions/0005.
+AdamW with bias correction (``optimiser: bert_adam`` is the code's); the teacher is in evaluation mode (the code left
+its dropout on); the last short batch is trained on. ``as_published`` brings back the code's normalisation. See
+docs/decisions/0005.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -57,6 +62,9 @@ from distilrank.training.examples import LabelledBatch, split_examples
 from distilrank.training.loop import TrainingResult, train
 from distilrank.training.settings import TrainingSettings, require_sizes
 
+LAYER_TERMS = ("embedding", "hidden", "attention")
+"""What the first of two steps minimises."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimplifiedTinyBertSettings:
@@ -68,7 +76,9 @@ class SimplifiedTinyBertSettings:
         hidden: Weight of the hidden-state term.
         attention: Weight of the attention term.
         soft: Weight of the soft cross entropy (of the squared error for regression).
-        hard: Weight of the cross entropy with the label (likewise).
+        hard: Weight of the cross entropy with the label (likewise); 0 is the paper's ablation of it.
+        steps: "one": all terms at once. "two": first the embedding, hidden-state and attention terms, then the soft
+            and hard ones, each step with all of ``training``, and only the second judged. None: one.
         temperature: Of the soft term.
         max_tokens: Longest pair (256 in the code).
         batch_tokens: Most tokens run at once, padding included; changes no result. None: what suits the device.
@@ -84,6 +94,7 @@ class SimplifiedTinyBertSettings:
     attention: float = 1.0
     soft: float = 1.0
     hard: float = 1.0
+    steps: Literal["one", "two"] | None = None  # None so that runs from before it was a setting can be resumed
     temperature: float = 1.0
     max_tokens: int = 256
     batch_tokens: int | None = None
@@ -97,8 +108,22 @@ class SimplifiedTinyBertSettings:
         for name, weight in weights.items():
             if not weight >= 0:
                 raise SettingsError(f"{name} is {weight} but a term's weight must not be negative")
+        if self.steps not in (None, "one", "two"):
+            raise SettingsError(f"steps is {self.steps!r} but must be one or two")
         if not any(weights.values()):
             raise SettingsError("every term has weight 0, so there is nothing to minimise")
+        if self.steps == "two" and not (any(weights[name] for name in LAYER_TERMS) and (self.soft or self.hard)):
+            raise SettingsError("steps is two, but all terms of one of them have weight 0; take one step")
+
+    def of_each_step(self) -> dict[str, SimplifiedTinyBertSettings]:
+        """Return the folder in the run folder, and the settings, of each step; "" for the run folder itself."""
+        if self.steps != "two":
+            return {"": self}
+        unjudged = replace(self.training, evaluate_every=None, patience=None)
+        return {
+            "layers": replace(self, steps="one", soft=0.0, hard=0.0, training=unjudged),
+            "answers": replace(self, steps="one", embedding=0.0, hidden=0.0, attention=0.0),
+        }
 
 
 def distil(
@@ -122,25 +147,21 @@ def distil(
         examples: Labelled texts or (query, passage) pairs, such as ``data.triples.SampledPairs``.
         teacher_tokenizer: The teacher's, to check that it gives the same ids. None: known to be the same.
         settings: How.
-        folder: The run folder, resumed when it holds a part of the same run.
+        folder: The run folder, resumed when it holds a part of the same run; with two steps it holds one for each,
+            ``layers`` and ``answers``.
         command: What identifies the run besides the settings: teacher, data and their hashes.
         evaluate: Measures of the student as it is, higher is better; the first one decides which step is best.
+
+    Returns:
+        How the training ended; with two steps, the second.
 
     Raises:
         ModelError: The two networks do not match: token ids, labels or (for the attention term) head counts.
         SettingsError: The layer mapping or ``max_tokens`` does not fit the two networks, or ``as_published`` is
             asked for anything but classes.
     """
-    require_same_labels(student, teacher)
-    for model in (student, teacher):
-        require_positions(model, settings.max_tokens)
-    if teacher_tokenizer is not None:
-        require_same_tokens(tokenizer, teacher_tokenizer)
-    if settings.attention:
-        require_same_heads(student, teacher)
+    _require_match(student, teacher, tokenizer, teacher_tokenizer, settings)
     if settings.as_published:
-        if student.config.problem_type in ("regression", "multi_label_classification"):
-            raise SettingsError("as_published knows classes only: the authors' code has no other problem")
         use_relu_head(student)
     mapping = layer_mapping(
         settings.mapping,
@@ -154,7 +175,8 @@ def distil(
         seed=settings.training.seed,
     )
     limited = tokenizer.with_max_tokens(settings.max_tokens)
-    with frozen(teacher, precision=settings.training.precision):
+
+    def step(name: str, own: SimplifiedTinyBertSettings) -> TrainingResult:
         return train(
             model=student,
             projections=projections,
@@ -166,13 +188,35 @@ def distil(
                 device=student.device,
                 length=settings.max_tokens if settings.as_published else None,
             ),
-            loss_terms=lambda batch: _both(student, teacher, batch, projections, mapping, settings),
-            settings=settings.training,
-            folder=folder,
+            loss_terms=lambda batch: _both(student, teacher, batch, projections, mapping, own),
+            settings=own.training,
+            folder=folder / name,
             command=command,
-            evaluate=evaluate,
-            stage="simplified-tinybert",
+            evaluate=None if name == "layers" else evaluate,
+            stage=f"simplified-tinybert-{name}".rstrip("-"),
         )
+
+    with frozen(teacher, precision=settings.training.precision):
+        return [step(name, own) for name, own in settings.of_each_step().items()][-1]
+
+
+def _require_match(
+    student: PreTrainedModel,
+    teacher: PreTrainedModel,
+    tokenizer: PairTokenizer,
+    teacher_tokenizer: PairTokenizer | None,
+    settings: SimplifiedTinyBertSettings,
+) -> None:
+    """Refuse networks that cannot be compared."""
+    require_same_labels(student, teacher)
+    for model in (student, teacher):
+        require_positions(model, settings.max_tokens)
+    if teacher_tokenizer is not None:
+        require_same_tokens(tokenizer, teacher_tokenizer)
+    if settings.attention:
+        require_same_heads(student, teacher)
+    if settings.as_published and student.config.problem_type in ("regression", "multi_label_classification"):
+        raise SettingsError("as_published knows classes only: the authors' code has no other problem")
 
 
 def _both(

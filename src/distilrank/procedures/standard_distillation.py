@@ -24,7 +24,7 @@ from distilrank.errors import InputError, SettingsError
 from distilrank.losses import hard_loss, soft_loss
 from distilrank.models.answers import Answers, answer
 from distilrank.models.frozen import frozen
-from distilrank.models.matching import require_positions, require_same_labels, require_same_tokens
+from distilrank.models.matching import require_positions, require_same_labels, same_tokens
 from distilrank.records import Example
 from distilrank.training.examples import LabelledBatch, split_examples
 from distilrank.training.loop import TrainingResult, train
@@ -70,23 +70,26 @@ def distil(
 ) -> TrainingResult:
     """Train the student in place; the teacher is only read. Arguments as Simplified TinyBERT's ``distil``.
 
+    The teacher may have another tokeniser than the student, since nothing but logits is compared.
+
     Raises:
-        ModelError: The two networks do not match in labels or token ids.
+        ModelError: The two networks do not match in labels.
         SettingsError: One of them has no positions for ``max_tokens``.
     """
     require_same_labels(student, teacher)
     for model in (student, teacher):
         require_positions(model, settings.max_tokens)
-    if teacher_tokenizer is not None:
-        require_same_tokens(tokenizer, teacher_tokenizer)
     limited = tokenizer.with_max_tokens(settings.max_tokens)
+    other = None
+    if teacher_tokenizer is not None and not same_tokens(tokenizer, teacher_tokenizer):
+        other = teacher_tokenizer.with_max_tokens(settings.max_tokens)
 
     def terms(batch: LabelledBatch) -> dict[str, Tensor]:
         given = answer(student, batch.batch)
         wanted = None
         if settings.alpha > 0:
             with torch.no_grad():
-                wanted = answer(teacher.to(student.device), batch.batch)  # type: ignore[arg-type]
+                wanted = answer(teacher.to(student.device), batch.for_teacher)  # type: ignore[arg-type]
         return loss_terms(given, wanted, batch, settings, problem=student.config.problem_type)
 
     with frozen(teacher, precision=settings.training.precision):
@@ -94,7 +97,11 @@ def distil(
             model=student,
             examples=examples,
             split=lambda step: split_examples(
-                step, tokenizer=limited, batch_tokens=settings.batch_tokens, device=student.device
+                step,
+                tokenizer=limited,
+                teacher_tokenizer=other,
+                batch_tokens=settings.batch_tokens,
+                device=student.device,
             ),
             loss_terms=terms,
             settings=settings.training,

@@ -68,7 +68,8 @@ class Ranker:
             raise ModelError(f"{path} cannot be loaded; run: distilrank export {folder}") from error
         labels = session.get_outputs()[0].shape[-1]
         if labels != 1:
-            raise ModelError(f"a ranker has one logit, the model in {folder} has {labels}")
+            hint = "; fold them into one with: distilrank convert" if labels == 2 else ""
+            raise ModelError(f"a ranker has one logit, the model in {folder} has {labels}{hint}")
         return cls(session, PairTokenizer.from_folder(folder), folder=folder, batch_tokens=batch_tokens)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distilrank.data.tokens import PairTokenizer, token_batches
+from distilrank.data.tokens import Encoded, PairTokenizer, token_batches
 from distilrank.errors import InputError
 from distilrank.models.answers import Batch, usual_batch_tokens
 from distilrank.records import Example
@@ -23,16 +23,24 @@ class LabelledBatch:
         batch: Token ids, (batch, length).
         labels: (batch,) int64 classes or float32 numbers, or (batch, labels) float32 of 0 and 1; None when
             the examples have none.
+        other: The same examples as a teacher of another tokeniser reads them. None: it reads ``batch``.
     """
 
     batch: Batch
     labels: Tensor | None
+    other: Batch | None = None
+
+    @property
+    def for_teacher(self) -> Batch:
+        """What the teacher reads."""
+        return self.batch if self.other is None else self.other
 
 
 def split_examples(
     examples: Sequence[Example],
     *,
     tokenizer: PairTokenizer,
+    teacher_tokenizer: PairTokenizer | None = None,
     batch_tokens: int | None = None,
     device: torch.device | str = "cpu",
     length: int | None = None,
@@ -42,19 +50,52 @@ def split_examples(
     Args:
         examples: Texts or pairs, not both in one call.
         tokenizer: Decides the token limit.
+        teacher_tokenizer: The teacher's, when it is another one. None: student and teacher read the same ids.
         batch_tokens: Most tokens of a micro-batch, padding included. None: what suits the device.
         device: Where the tensors go.
         length: Pad every example to this many tokens. None: to the longest of its micro-batch.
     """
     batch_tokens = batch_tokens or usual_batch_tokens(device)
+    texts = [example.text for example in examples]
     pairs = None if examples[0].text_pair is None else [_second_text(example) for example in examples]
-    encoded = tokenizer.encode([example.text for example in examples], pairs)
+    encoded = tokenizer.encode(texts, pairs)
+    others = encoded if teacher_tokenizer is None else teacher_tokenizer.encode(texts, pairs)
+    lengths = [length or max(len(item), len(other)) for item, other in zip(encoded, others, strict=True)]
     micro_batches = []
-    for positions in token_batches([length or len(item) for item in encoded], max_batch_tokens=batch_tokens):
-        arrays = tokenizer.pad([encoded[i] for i in positions], length=length)
-        content = LabelledBatch(Batch.from_arrays(arrays, device), _labels([examples[i] for i in positions], device))
+    for positions in token_batches(lengths, max_batch_tokens=batch_tokens):
+        batch = Batch.from_arrays(tokenizer.pad([encoded[i] for i in positions], length=length), device)
+        other = None
+        if teacher_tokenizer is not None:
+            other = Batch.from_arrays(teacher_tokenizer.pad([others[i] for i in positions]), device)
+        content = LabelledBatch(batch, _labels([examples[i] for i in positions], device), other)
         tokens = sum(len(encoded[i]) for i in positions)
         micro_batches.append(MicroBatch(content=content, examples=len(positions), pairs=len(positions), tokens=tokens))
+    return micro_batches
+
+
+def split_chunks(
+    chunks: Sequence[Encoded],
+    *,
+    tokenizer: PairTokenizer,
+    batch_tokens: int | None = None,
+    device: torch.device | str = "cpu",
+    length: int | None = None,
+) -> list[MicroBatch[Batch]]:
+    """Cut a step's chunks of plain text into micro-batches of similar length.
+
+    Args:
+        chunks: Token ids.
+        tokenizer: Pads.
+        batch_tokens: Most tokens of a micro-batch, padding included. None: what suits the device.
+        device: Where the tensors go.
+        length: Pad every chunk to this many tokens. None: to the longest of its micro-batch.
+    """
+    micro_batches = []
+    lengths = [length or len(chunk) for chunk in chunks]
+    for positions in token_batches(lengths, max_batch_tokens=batch_tokens or usual_batch_tokens(device)):
+        own = [chunks[position] for position in positions]
+        batch = Batch.from_arrays(tokenizer.pad(own, length=length), device)
+        micro_batches.append(MicroBatch(content=batch, examples=len(own), pairs=len(own), tokens=sum(map(len, own))))
     return micro_batches
 
 

@@ -26,7 +26,13 @@ from distilrank.training.cpu_speed import cpu_speed
 from distilrank.training.dropout import dropout_set_to
 from distilrank.training.journal import Journal
 from distilrank.training.microbatch import MicroBatch
-from distilrank.training.optimiser import build_optimiser, learning_rate, set_learning_rate, trainable_parameters
+from distilrank.training.optimiser import (
+    build_optimiser,
+    clip_gradients,
+    learning_rate,
+    set_learning_rate,
+    trainable_parameters,
+)
 from distilrank.training.order import EpochOrder, Steps, shuffled
 from distilrank.training.processes import Processes
 from distilrank.training.progress import TrainingProgress
@@ -268,8 +274,7 @@ class _Training(Generic[E, B]):
                     f"the loss term {name!r} became {value} at step {step} of {self.stage}; look at its inputs, "
                     "or lower the learning rate"
                 )
-        limit = self.settings.max_grad_norm
-        norm = nn.utils.clip_grad_norm_(self.parameters, math.inf if limit is None else limit).item()
+        norm = clip_gradients(self.parameters, self.settings).item()
         if not math.isfinite(norm):
             raise TrainingError(
                 f"the gradient's norm became {norm} at step {step} of {self.stage} though all loss terms are finite "

@@ -10,6 +10,7 @@ from distilrank.errors import SettingsError
 
 Schedule = Literal["linear", "constant"]
 Precision = Literal["fp32", "bf16"]
+OptimiserName = Literal["bert_adam", "adadelta"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,9 @@ class TrainingSettings:
         warmup_share: Share of the steps in which the learning rate grows linearly, from 0 to 1.
         schedule: After the warm-up: "linear" falls to zero at the end, "constant" stays.
         max_grad_norm: The gradient is scaled down to this norm. None: never.
+        optimiser: None: AdamW. "bert_adam": as BERT's and TinyBERT's code has it, AdamW without bias correction and
+            with epsilon 1e-6, and ``max_grad_norm`` for each tensor by itself. "adadelta": with rho 0.95 (Zeiler 2012,
+            arXiv 1212.5701), whose usual learning rate is 1.
         dropout: Probability of all the model's dropout while it is trained. None: the network's own. 0 is faster, and
             often better in short trainings.
         precision: "bf16" runs the forward pass in autocast; weights and optimiser are always fp32.
@@ -45,6 +49,7 @@ class TrainingSettings:
     warmup_share: float = 0.1
     schedule: Schedule = "linear"
     max_grad_norm: float | None = 1.0
+    optimiser: OptimiserName | None = None
     dropout: float | None = None
     precision: Precision = "fp32"
     seed: int = 42
@@ -77,6 +82,8 @@ class TrainingSettings:
             raise SettingsError(f"dropout is {self.dropout!r} but must be 0 or more and less than 1")
         if type(self.seed) is not int or self.seed < 0:
             raise SettingsError(f"seed is {self.seed!r} but must be a whole number from 0")
+        if self.optimiser not in (None, *get_args(OptimiserName)):
+            raise SettingsError(f"optimiser is {self.optimiser!r} but must be bert_adam, adadelta or null")
         for name, allowed in (("schedule", get_args(Schedule)), ("precision", get_args(Precision))):
             value = getattr(self, name)
             if value not in allowed:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
+from distilrank.data.files import file_hash
 from distilrank.data.lines import BadLines
 from distilrank.data.settings_files import as_json
 from distilrank.data.tokens import PairTokenizer
@@ -26,27 +27,46 @@ from distilrank.models.students import (
     student_from_layers,
     student_from_shape,
 )
-from distilrank.procedures import simplified_tinybert, standard_distillation
+from distilrank.models.two_logits import fold_two_logits
+from distilrank.procedures import bert_rankers, simplified_tinybert, standard_distillation, tinybert
+from distilrank.procedures.bert_rankers import BertRankersSettings
 from distilrank.procedures.simplified_tinybert import SimplifiedTinyBertSettings
 from distilrank.procedures.standard_distillation import StandardDistillationSettings
+from distilrank.procedures.tinybert import TinyBertSettings
 from distilrank.records import Example, Group
-from distilrank.workflows.ancestry import known_ancestry
+from distilrank.scorer import Scorer
 from distilrank.workflows.filtered_positives import filtered_groups
-from distilrank.workflows.finish import RUN, Trained, decisive, finish, finished
-from distilrank.workflows.model_card import ModelCard
-from distilrank.workflows.training_data import PROBLEM_TYPES, DevSettings, LabelledData, RankingData, is_labelled
+from distilrank.workflows.finish import RUN, Making, Trained, decisive
+from distilrank.workflows.training_data import (
+    PROBLEM_TYPES,
+    DevSettings,
+    LabelledData,
+    RankingData,
+    is_labelled,
+    transfer_set,
+)
 
 VERB = "distil"
-Settings = SimplifiedTinyBertSettings | StandardDistillationSettings
+Settings = BertRankersSettings | SimplifiedTinyBertSettings | StandardDistillationSettings | TinyBertSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Procedure:
-    """A way to distil: its settings, its function, and how its paper is named on a card."""
+    """A way to distil.
+
+    Attributes:
+        settings: The class of its settings.
+        distil: Its function.
+        paper: How its paper is named on a card.
+        augments: Whether it learns from augmented examples besides the data's own.
+        tasks: Task -> dotted names of settings -> what they are for it unless told otherwise.
+    """
 
     settings: type[Settings]
     distil: Callable[..., Any]
     paper: str
+    augments: bool = False
+    tasks: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 PROCEDURES: dict[str, Procedure] = {
@@ -54,6 +74,18 @@ PROCEDURES: dict[str, Procedure] = {
         settings=SimplifiedTinyBertSettings,
         distil=simplified_tinybert.distil,
         paper="Simplified TinyBERT (Chen et al. 2021, arXiv 2009.07531)",
+    ),
+    "bert_rankers": Procedure(
+        settings=BertRankersSettings,
+        distil=bert_rankers.distil,
+        paper="BERT rankers under distillation (Gao, Dai, Callan 2020, arXiv 2007.11088)",
+    ),
+    "tinybert": Procedure(
+        settings=TinyBertSettings,
+        distil=tinybert.distil,
+        paper="TinyBERT (Jiao et al. 2020, arXiv 1909.10351)",
+        augments=True,
+        tasks=tinybert.TASKS,
     ),
     "standard": Procedure(
         settings=StandardDistillationSettings,
@@ -147,6 +179,7 @@ def distil(
     dev: DevSettings,
     triples: int | None = None,
     groups: Path | None = None,
+    augmented: Sequence[Path] = (),
     filter_positives: float | None = None,
     command: str = "",
     offline: bool = False,
@@ -164,6 +197,8 @@ def distil(
         dev: How to judge a ranker on the way, when the folder has a dev split.
         triples: How many triples are drawn for a ranker. None: two for each group.
         groups: Groups to train on instead of the folder's own.
+        augmented: Files of examples, as ``augment`` writes them, that join the data's own where TinyBERT learns from
+            the teacher.
         filter_positives: Least probability, by the teacher, of a passage of a relevant document that is trained on as
             relevant; see ``data.document_triples``. None: all passages of relevant documents are.
         command: The command line, for the card.
@@ -171,8 +206,11 @@ def distil(
         bad: How many bad lines may be skipped.
     """
     procedure = procedure_named(name)
+    if augmented and not procedure.augments:
+        able = ", ".join(other for other, each in PROCEDURES.items() if each.augments)
+        raise SettingsError(f"{name} takes no augmented examples, but {able} does; or make them the data")
     teacher_model, teacher_tokenizer = load_model(teacher, offline=offline)
-    source = _open(data, teacher_model, groups=groups, filter_positives=filter_positives, bad=bad)
+    source = open_for_teacher(data, teacher_model, groups=groups, filter_positives=filter_positives, bad=bad)
     told: dict[str, object] = {
         "procedure": name,
         "teacher": weights_identity(teacher),
@@ -180,33 +218,22 @@ def distil(
         "settings": as_json(settings),
         "triples": triples,
         "filter_positives": filter_positives,
+        "augmented": [file_hash(file) for file in augmented] or None,
         "judged_by": as_json(dev) if isinstance(source, RankingData) and source.folder is not None else None,
         **source.identity,
     }
-    before = finished(out, verb=VERB, command=told)
+    seed, begun = settings.training.seed, student.start or teacher
+    making = Making(verb=VERB, out=out, told=told, started_from=begun, teacher=teacher, command=command, seed=seed)
+    before = making.done_before()
     if before is not None:
         return before
-    student_model, tokenizer = student.build(
-        teacher_model, teacher_tokenizer, seed=settings.training.seed, offline=offline
-    )
+    network, tokenizer = student.build(teacher_model, teacher_tokenizer, seed=seed, offline=offline)
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
-    scorer = TorchScorer(student_model, tokenizer, precision=settings.training.precision)
-    examples: Sequence[Example]
-    if isinstance(source, LabelledData):
-        student_model.config.problem_type = PROBLEM_TYPES[source.train.kind]
-        examples, judge, file = source.train.examples, source.judge(scorer), source.train_file
-    else:
-        student_model.config.problem_type = None  # a ranker's one logit is neither a class nor a number
-        chosen: Sequence[Group] = source.groups
-        if filter_positives is not None:
-            filtering = {"teacher": told["teacher"], "max_tokens": settings.max_tokens, **source.identity}
-            reader = _reader(teacher_model, teacher_tokenizer, settings)
-            chosen = filtered_groups(chosen, reader, threshold=filter_positives, folder=out / RUN, command=filtering)
-        count = 2 * len(chosen) if triples is None else triples
-        examples = SampledPairs(chosen, triples=count, seed=settings.training.seed)
-        judge, file = source.judge(scorer, dev), source.groups_file
+    reader = None if filter_positives is None else _reader(teacher_model, teacher_tokenizer, settings)
+    examples = _examples(source, settings, reader, triples=triples, threshold=filter_positives, told=told, out=out)
+    transfer = {"augmented": transfer_set(examples, augmented, bad=bad)} if augmented else {}
     result = procedure.distil(
-        student_model,
+        network,
         teacher_model,
         tokenizer,
         examples,
@@ -214,31 +241,72 @@ def distil(
         settings=settings,
         folder=out / RUN,
         command=decisive(told),
-        evaluate=judge,
+        evaluate=_judge(source, network, tokenizer, settings, dev),
+        **transfer,
     )
-    card = ModelCard(
-        name=out.name,
-        made_by=procedure.paper,
-        data=f"{len(examples):,} examples from {data.name}",
-        classic=not (isinstance(settings, SimplifiedTinyBertSettings) and settings.as_published),
-        task="text-classification" if isinstance(source, LabelledData) else "text-ranking",
-        ancestry=known_ancestry(teacher),
-        teacher=Path(teacher).name,
-        training_examples=len(examples),
-        command=command,
-        seed=settings.training.seed,
-    )
-    return finish(
-        student_model,
+    return making.finish(
+        network,
         tokenizer,
-        out,
-        verb=VERB,
-        result=result,
-        card=card,
-        command=told,
-        inputs={"data": file},
-        started_from=student.start or teacher,
+        result,
+        made_by=procedure.paper,
+        examples=f"examples from {data.name}",
+        count=len(examples),
+        inputs={"data": source.file, **{f"augmented {number}": file for number, file in enumerate(augmented, start=1)}},
+        task="text-classification" if isinstance(source, LabelledData) else "text-ranking",
+        classic=not getattr(settings, "as_published", False),  # its head has a ReLU
     )
+
+
+def _examples(
+    source: LabelledData | RankingData,
+    settings: Settings,
+    teacher: Scorer | None,
+    *,
+    triples: int | None,
+    threshold: float | None,
+    told: Mapping[str, object],
+    out: Path,
+) -> Sequence[Example]:
+    """Return what is trained on: labelled texts, or triples drawn from groups whose positives may be filtered."""
+    if isinstance(source, LabelledData):
+        return source.train.examples
+    groups: Sequence[Group] = source.groups
+    if threshold is not None and teacher is not None:
+        filtering = {"teacher": told["teacher"], "max_tokens": settings.max_tokens, **source.identity}
+        groups = filtered_groups(groups, teacher, threshold=threshold, folder=out / RUN, command=filtering)
+    count = 2 * len(groups) if triples is None else triples
+    return SampledPairs(groups, triples=count, seed=settings.training.seed)
+
+
+def _judge(
+    source: LabelledData | RankingData,
+    student: PreTrainedModel,
+    tokenizer: PairTokenizer,
+    settings: Settings,
+    dev: DevSettings,
+) -> Callable[[], Mapping[str, float]] | None:
+    """Give the student the data's kind of problem, and return what measures it; None where nothing can."""
+    scorer = TorchScorer(student, tokenizer, precision=settings.training.precision)
+    if isinstance(source, LabelledData):
+        student.config.problem_type = PROBLEM_TYPES[source.train.kind]
+        return source.judge(scorer)
+    student.config.problem_type = None  # a ranker's one logit is neither a class nor a number
+    return source.judge(scorer, dev)
+
+
+def settings_for(task: str | None, procedure: str) -> Mapping[str, object]:
+    """Return what a task changes in a procedure's settings, by dotted name; nothing for None.
+
+    Raises:
+        SettingsError: The procedure knows no such task.
+    """
+    if task is None:
+        return {}
+    tasks = procedure_named(procedure).tasks
+    if task not in tasks:
+        known = f"; there are {', '.join(tasks)}" if tasks else f"; {procedure} is the same for every task"
+        raise SettingsError(f"task {task!r} is unknown{nearest(task, tasks)}{known}")
+    return tasks[task]
 
 
 def _reader(teacher: PreTrainedModel, tokenizer: PairTokenizer, settings: Settings) -> TorchScorer:
@@ -249,7 +317,7 @@ def _reader(teacher: PreTrainedModel, tokenizer: PairTokenizer, settings: Settin
     return TorchScorer(teacher, limited, precision=settings.training.precision)
 
 
-def _open(
+def open_for_teacher(
     data: Path,
     teacher: PreTrainedModel,
     *,
@@ -257,7 +325,7 @@ def _open(
     filter_positives: float | None,
     bad: BadLines | None,
 ) -> LabelledData | RankingData:
-    """Open what is trained on, and refuse a teacher whose logits do not fit it.
+    """Open what is trained on, fold a ranker's two logits into one, and refuse a teacher whose logits do not fit.
 
     Raises:
         ModelError: With the teacher's number of labels and the data's.
@@ -265,9 +333,12 @@ def _open(
     """
     labels = len(stored_label_names(teacher.config))
     if not is_labelled(data):
-        if labels != 1:
+        if labels == 2:
+            fold_two_logits(teacher)
+        elif labels != 1:
             raise ModelError(
-                f"the teacher has {labels} logits and a ranker has one; make one with: distilrank fine-tune"
+                f"the teacher has {labels} logits and a ranker has one, or two to be folded; "
+                "make one with: distilrank fine-tune"
             )
         return RankingData.open(data, groups=groups, bad=bad)
     if filter_positives is not None:

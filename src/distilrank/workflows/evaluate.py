@@ -19,6 +19,7 @@ from distilrank.evaluation.evaluate import Evaluation, evaluate_runs
 from distilrank.evaluation.measures import DEFAULT_MEASURES, measure_name
 from distilrank.evaluation.rerank import rerank, shorten
 from distilrank.records import Qrels, Run
+from distilrank.scorer import Scorer
 from distilrank.workflows.candidates import bm25_candidates
 from distilrank.workflows.first_stage import as_passages
 from distilrank.workflows.prepare import input_files
@@ -98,6 +99,7 @@ def evaluate_ranking(
     collection: Path | None = None,
     threads: int | None = None,
     offline: bool = False,
+    passage_vectors: Path | None = None,
     bad: BadLines | None = None,
 ) -> Evaluated:
     """Re-rank candidates with a model, measure it, and compare it with others on the same queries.
@@ -115,6 +117,7 @@ def evaluate_ranking(
         collection: The file of passages where it is not in the folder.
         threads: Processor threads of the models; None takes all cores.
         offline: Never use the network.
+        passage_vectors: Of the system under test, see ``load_scorer``.
         bad: How many bad lines may be skipped.
 
     Raises:
@@ -136,7 +139,9 @@ def evaluate_ranking(
         if system.model is None:
             ranked = candidates if name == contest.first else _read(system, source, qrels, settings)
         else:
-            ranked = _rerank(system.model, source, candidates, qrels, name=name, threads=threads, offline=offline)
+            vectors = passage_vectors if name == contest.tested else None
+            scorer = load_scorer(system.model, threads=threads, offline=offline, passage_vectors=vectors)
+            ranked = _rerank(scorer, source, candidates, qrels, name=name)
         # The scores of a first stage are no logits, of which a probability could be made.
         own_scores = system.model is not None or name == contest.tested
         made[name] = _documents(ranked, settings, how=settings.aggregate if own_scores else "MaxP")
@@ -218,11 +223,9 @@ def _require_judged(candidates: Run, qrels: Qrels, settings: EvaluateSettings) -
     )
 
 
-def _rerank(
-    model: str, source: _Source, candidates: Run, qrels: Qrels, *, name: str, threads: int | None, offline: bool
-) -> Run:
+def _rerank(scorer: Scorer, source: _Source, candidates: Run, qrels: Qrels, *, name: str) -> Run:
     return rerank(
-        load_scorer(model, threads=threads, offline=offline),
+        scorer,
         queries=source.ranking.queries,
         passages=source.passages,
         candidates=candidates,

@@ -13,9 +13,7 @@ from distilrank.errors import InputError
 from distilrank.models.load import load_model, weights_identity
 from distilrank.models.scorer import TorchScorer
 from distilrank.procedures.fine_tune import FineTuneSettings, fine_tune_classifier, fine_tune_ranker
-from distilrank.workflows.ancestry import known_ancestry
-from distilrank.workflows.finish import RUN, Trained, decisive, finish, finished
-from distilrank.workflows.model_card import ModelCard
+from distilrank.workflows.finish import RUN, Making, Trained, decisive
 from distilrank.workflows.training_data import PROBLEM_TYPES, DevSettings, LabelledData, RankingData
 
 VERB = "fine-tune"
@@ -56,7 +54,10 @@ def fine_tune_on_groups(
         "judged_by": None if ranking.folder is None else as_json(dev),
         **ranking.identity,
     }
-    before = finished(out, verb=VERB, command=told)
+    making = Making(
+        verb=VERB, out=out, told=told, started_from=started_from, command=command, seed=settings.training.seed
+    )
+    before = making.done_before()
     if before is not None:
         return before
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
@@ -71,29 +72,16 @@ def fine_tune_on_groups(
         command=decisive(told),
         evaluate=ranking.judge(scorer, dev),
     )
-    card = ModelCard(
-        name=out.name,
-        made_by=f"fine-tuning ({' + '.join(settings.objectives)})",
-        data=f"{len(ranking.groups):,} groups of {data.name}",
-        classic=type(model).__name__ != "BertForCosineRanking",
-        ancestry=known_ancestry(started_from),
-        base_model=None if known_ancestry(started_from) else started_from,
-        losses=settings.objectives,
-        training_examples=len(ranking.groups),
-        command=command,
-        seed=settings.training.seed,
-    )
-    inputs = {"groups": ranking.groups_file}
-    return finish(
+    return making.finish(
         model,
         tokenizer,
-        out,
-        verb=VERB,
-        result=result,
-        card=card,
-        command=told,
-        inputs=inputs,
-        started_from=started_from,
+        result,
+        made_by=f"fine-tuning ({' + '.join(settings.objectives)})",
+        examples=f"groups of {data.name}",
+        count=len(ranking.groups),
+        inputs={"groups": ranking.groups_file},
+        classic=type(model).__name__ != "BertForCosineRanking",
+        losses=settings.objectives,
     )
 
 
@@ -128,7 +116,10 @@ def fine_tune_on_labels(
         "labels": list(names),
         **labelled.identity,
     }
-    before = finished(out, verb=VERB, command=told)
+    making = Making(
+        verb=VERB, out=out, told=told, started_from=started_from, command=command, seed=settings.training.seed
+    )
+    before = making.done_before()
     if before is not None:
         return before
     model, tokenizer = load_model(
@@ -151,26 +142,13 @@ def fine_tune_on_labels(
         command=decisive(told),
         evaluate=labelled.judge(scorer),
     )
-    card = ModelCard(
-        name=out.name,
-        made_by="fine-tuning",
-        data=f"{len(labelled.train.examples):,} examples of {data.name}",
-        task="text-classification",
-        ancestry=known_ancestry(started_from),
-        base_model=None if known_ancestry(started_from) else started_from,
-        training_examples=len(labelled.train.examples),
-        command=command,
-        seed=settings.training.seed,
-    )
-    inputs = {"train": labelled.train_file}
-    return finish(
+    return making.finish(
         model,
         tokenizer,
-        out,
-        verb=VERB,
-        result=result,
-        card=card,
-        command=told,
-        inputs=inputs,
-        started_from=started_from,
+        result,
+        made_by="fine-tuning",
+        examples=f"examples of {data.name}",
+        count=len(labelled.train.examples),
+        inputs={"train": labelled.train_file},
+        task="text-classification",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from distilrank.models.facts import count_parameters, weight_megabytes
 from distilrank.models.save import save_model
 from distilrank.training.loop import WITHOUT_EFFECT, TrainingResult
 from distilrank.training.run_folder import first_difference
+from distilrank.workflows.ancestry import known_ancestry
 from distilrank.workflows.model_card import ModelCard, card_as_json, write_model_card
 
 RUN = "run"
@@ -46,8 +47,10 @@ def decisive(command: Mapping[str, object]) -> dict[str, object]:
         command: Hashes of models and data, and under ``settings`` the procedure's.
     """
     content: dict[str, Any] = json.loads(json.dumps(command))
+    stages = [table for table in content.get("settings", {}).values() if isinstance(table, dict)]  # such as training
     for name in WITHOUT_EFFECT:
-        content.get("settings", {}).get("training", {}).pop(name, None)
+        for stage in stages:
+            stage.pop(name, None)
     return content
 
 
@@ -69,7 +72,8 @@ def finished(folder: Path, *, verb: str, command: Mapping[str, object]) -> Train
     difference = first_difference(decisive(manifest["settings"]), decisive(command))
     if difference:
         raise ResumeError(f"{folder} holds the result of another command: {difference}; give --out another folder")
-    done = folder / RUN / "done.json"
+    history = folder / manifest.get("journal", f"{RUN}/journal.jsonl")
+    done = history.with_name("done.json")
     if not (done.is_file() and (folder / "config.json").is_file()):
         return None
     state = read_json(done)
@@ -77,7 +81,7 @@ def finished(folder: Path, *, verb: str, command: Mapping[str, object]) -> Train
         steps=state["step"],
         best_step=state["best_step"],
         best_value=state["best_value"],
-        history=folder / RUN / "journal.jsonl",
+        history=history,
     )
     return Trained(folder=folder, result=result, parameters=manifest["parameters"])
 
@@ -109,12 +113,105 @@ def finish(
     """
     model.to("cpu")  # type: ignore[arg-type]
     save_model(model, tokenizer, folder)
-    export_onnx(model, tokenizer, folder)
+    if card.onnx:
+        export_onnx(model, tokenizer, folder)
     parameters = count_parameters(model).total
     megabytes = weight_megabytes(folder)
     full_card = replace(card, parameters=parameters, megabytes=megabytes, max_tokens=tokenizer.max_tokens)
     write_model_card(folder, full_card)
-    outputs = {"weights": folder / "model.safetensors", "onnx": folder / "onnx" / "model.onnx"}
-    extra = {"started_from": started_from, "parameters": parameters, "card": card_as_json(full_card)}
+    outputs = {"weights": folder / "model.safetensors"}
+    if card.onnx:
+        outputs["onnx"] = folder / "onnx" / "model.onnx"
+    extra = {
+        "started_from": started_from,
+        "parameters": parameters,
+        "journal": result.history.relative_to(folder).as_posix(),
+        "card": card_as_json(full_card),
+    }
     write_manifest(folder, verb=verb, settings=command, inputs=inputs, outputs=outputs, extra=extra)
     return Trained(folder=folder, result=result, parameters=parameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """A training verb at work.
+
+    Attributes:
+        verb: Of the command line.
+        out: Folder of the model that is made.
+        told: What was told to do; see ``finish``.
+        started_from: Folder or hub name of the checkpoint that is trained.
+        teacher: Folder or hub name, where there is one.
+        command: The command line.
+        seed: Of the training.
+    """
+
+    verb: str
+    out: Path
+    told: Mapping[str, object]
+    started_from: str
+    teacher: str | None = None
+    command: str
+    seed: int
+
+    def done_before(self) -> Trained | None:
+        """Return what the same command left before; see ``finished``."""
+        return finished(self.out, verb=self.verb, command=self.told)
+
+    def finish(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PairTokenizer,
+        result: TrainingResult,
+        *,
+        made_by: str,
+        examples: str,
+        count: int,
+        inputs: Mapping[str, Path],
+        task: str = "text-ranking",
+        classic: bool = True,
+        onnx: bool = True,
+        losses: Sequence[str] = (),
+    ) -> Trained:
+        """Save what was trained, with its card; see ``finish`` and ``ModelCard``.
+
+        Args:
+            model: Trained.
+            tokenizer: Its tokeniser.
+            result: How the training ended.
+            made_by: Procedure and objective.
+            examples: What was trained on, as in "groups of nfcorpus".
+            count: How many of them.
+            inputs: Files that were trained on.
+            task: As the hub names it.
+            classic: Whether transformers alone loads it.
+            onnx: Whether it is exported.
+            losses: Names of the terms.
+        """
+        ancestry = known_ancestry(self.teacher or self.started_from)
+        card = ModelCard(
+            name=self.out.name,
+            made_by=made_by,
+            data=f"{count:,} {examples}",
+            classic=classic,
+            onnx=onnx,
+            task=task,
+            ancestry=ancestry,
+            base_model=self.started_from if self.teacher is None and ancestry is None else None,
+            teacher=None if self.teacher is None else Path(self.teacher).name,
+            losses=losses,
+            training_examples=count,
+            command=self.command,
+            seed=self.seed,
+        )
+        return finish(
+            model,
+            tokenizer,
+            self.out,
+            verb=self.verb,
+            result=result,
+            card=card,
+            command=self.told,
+            inputs=inputs,
+            started_from=self.started_from,
+        )

@@ -32,7 +32,8 @@ class ModelCard:
         data: What it was trained on, with sizes and licences, a sentence or two.
         classic: Whether ``CrossEncoder`` and ``AutoModelForSequenceClassification`` load it. A teacher with the
             warm cosine head is loaded by distilrank only.
-        task: "text-ranking", or "text-classification" for a classifier.
+        onnx: Whether the folder holds an export, which runs without torch.
+        task: "text-ranking", "text-classification" for a classifier, or "feature-extraction" for an encoder.
         ancestry: What the weights it started from had seen. None: started at random or not known.
         base_model: Hub name or folder it started from; None takes the ancestry's.
         teacher: Name of the teacher, with a few words on it. None: not distilled.
@@ -56,6 +57,7 @@ class ModelCard:
     made_by: str
     data: str
     classic: bool = True
+    onnx: bool = True
     task: str = "text-ranking"
     ancestry: Ancestry | None = None
     base_model: str | None = None
@@ -251,6 +253,12 @@ for passage in ranker.rank("why is the sky blue", passages, top_k=10):
     print(passage.rank, passage.score, passage.passage)
 ```"""
 
+_DISTILRANK_TORCH = """With distilrank:
+
+```
+distilrank rank "{folder}" --query "why is the sky blue" --passages passages.txt --top-k 10
+```"""
+
 _CROSS_ENCODER = """With sentence-transformers:
 
 ```python
@@ -274,9 +282,28 @@ with torch.inference_mode():
 ```"""
 
 
+_ENCODER = """It is an encoder without a head, from which students of any task start:
+
+```
+distilrank distil --student "{folder}" --teacher TEACHER --data DATA --out STUDENT
+distilrank fine-tune --model "{folder}" --data DATA --out MODEL
+```
+
+With transformers:
+
+```python
+from transformers import AutoModel
+
+encoder = AutoModel.from_pretrained("{folder}")
+```"""
+
+
 def _usage(card: ModelCard) -> str:
     ranker = card.task == "text-ranking"
-    examples = [_DISTILRANK] if ranker else []
+    folder = card.name.replace("\\", "/").replace('"', "")
+    if card.task == "feature-extraction":
+        return "## How to use it\n\n" + _ENCODER.format(folder=folder)
+    examples = [_DISTILRANK if card.onnx else _DISTILRANK_TORCH] if ranker else []
     if ranker and card.classic:
         examples.append(_CROSS_ENCODER)
     if card.classic:
@@ -288,5 +315,4 @@ def _usage(card: ModelCard) -> str:
         else "\n\nIts head is distilrank's own, so other libraries do not load it; "
         "distil it into a student of the classic layout for them."
     )
-    folder = card.name.replace("\\", "/").replace('"', "")
     return "## How to use it\n\n" + "\n\n".join(examples).format(folder=folder, inputs=inputs) + note

@@ -6,35 +6,69 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distilrank.data.passage_vectors import FOLDER, PassageVectors
 from distilrank.errors import MissingExtraError, ModelError
 from distilrank.scorer import Scorer
 
 if TYPE_CHECKING:
     from distilrank.models.scorer import TorchScorer
+    from distilrank.models.siamese_scorer import SiameseScorer
 
 
-def load_scorer(model: str | Path, *, threads: int | None = None, offline: bool = False) -> Scorer:
+def load_scorer(
+    model: str | Path,
+    *,
+    threads: int | None = None,
+    offline: bool = False,
+    passage_vectors: Path | None = None,
+) -> Scorer:
     """Open a ranker: the exported network of a folder, which needs no torch, or else its torch network.
+
+    A siamese BiLSTM uses passage vectors where there are some, see ``passage_vectors``.
 
     Args:
         model: A model folder, a name on the hub, or an alias that ``load_model`` knows.
         threads: Processor threads; None takes all cores.
         offline: Never use the network.
+        passage_vectors: Folder of vectors that ``distilrank encode`` made with this model. None: those in the model's
+            own folder, if there are any.
 
     Raises:
-        ModelError: There is no such model, it cannot be loaded, or it has more than one logit.
+        ModelError: There is no such model, it cannot be loaded, it has more than one logit, or the passage vectors are
+            of other weights.
         OfflineError: It would have to be downloaded, and may not or could not.
         MissingExtraError: It needs torch, which is not installed.
     """
-    if _export_of(model).is_file():
+    if passage_vectors is None and _export_of(model).is_file():
         from distilrank.runtime.ranker import Ranker
 
         return Ranker.load(model, threads=threads)
     scorer = load_network(model, threads=threads, offline=offline)
     labels = int(scorer.model.config.num_labels or 0)
     if labels != 1:
-        raise ModelError(f"a ranker has one logit, {model} has {labels}")
-    return scorer
+        hint = "; fold them into one with: distilrank convert" if labels == 2 else ""
+        raise ModelError(f"a ranker has one logit, {model} has {labels}{hint}")
+    return _siamese(scorer, model, passage_vectors) or scorer
+
+
+def _siamese(scorer: TorchScorer, model: str | Path, passage_vectors: Path | None) -> SiameseScorer | None:
+    """Return the scorer of a BiLSTM, with its passage vectors; None for any other network.
+
+    Raises:
+        ModelError: Passage vectors are given for another network.
+    """
+    from distilrank.models.bilstm import BiLstmForSequenceClassification
+    from distilrank.models.siamese_scorer import SiameseScorer, vectors_identity
+
+    if not isinstance(scorer.model, BiLstmForSequenceClassification):
+        if passage_vectors is not None:
+            raise ModelError(f"{model} reads query and passage together, so it cannot use passage vectors")
+        return None
+    folder = passage_vectors or Path(model) / FOLDER
+    vectors = None
+    if passage_vectors is not None or (folder / "manifest.json").is_file():
+        vectors = PassageVectors(folder, identity=vectors_identity(model, scorer.tokenizer))
+    return SiameseScorer(scorer.model, scorer.tokenizer, vectors=vectors)
 
 
 def load_network(model: str | Path, *, threads: int | None = None, offline: bool = False) -> TorchScorer:

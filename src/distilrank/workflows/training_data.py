@@ -88,6 +88,11 @@ class RankingData:
             raise InputError("holds no groups/train.jsonl; make it with: distilrank prepare", path=path)
         return cls(groups=GroupFile(file, bad=bad), groups_file=file, folder=folder)
 
+    @property
+    def file(self) -> Path:
+        """What is trained on."""
+        return self.groups_file
+
     @cached_property
     def identity(self) -> dict[str, str]:
         """What the groups are, for the manifest and for refusing to resume on other data."""
@@ -156,6 +161,11 @@ class LabelledData:
             dev=in_order(read_examples(dev, **known), order) if dev.is_file() else None,
         )
 
+    @property
+    def file(self) -> Path:
+        """What is trained on."""
+        return self.train_file
+
     @cached_property
     def identity(self) -> dict[str, str | None]:
         """What the examples are, for the manifest and for refusing to resume on other data."""
@@ -217,3 +227,25 @@ def is_labelled(path: Path) -> bool:
         return True
     first = next((line for _, line in read_lines(path) if line.strip()), "")
     return '"pos"' not in first
+
+
+def transfer_set(own: Sequence[Example], augmented: Sequence[Path], *, bad: BadLines | None) -> Sequence[Example]:
+    """Return the data's own examples and those of the augmented files that are not among them, without labels.
+
+    Raises:
+        InputError: A file holds single texts where the data holds pairs, or the other way round.
+    """
+    if not augmented:
+        return own
+    examples = list(own)
+    known = {(example.text, example.text_pair) for example in examples}
+    pairs = examples[0].text_pair is not None
+    for file in augmented:
+        for example in read_examples(file, labelled=False, bad=bad).examples:
+            if (example.text_pair is not None) != pairs:
+                kinds = ("pairs of texts", "single texts")
+                raise InputError(f"holds {kinds[pairs]}, but the data {kinds[not pairs]}; augment this data", path=file)
+            if (example.text, example.text_pair) not in known:
+                known.add((example.text, example.text_pair))
+                examples.append(example)
+    return examples

@@ -1,0 +1,239 @@
+"""A masked-language head for a checkpoint that has none: BERT's prediction head, fitted on plain text.
+
+The head is BERT's (Devlin et al. 2019, https://arxiv.org/abs/1810.04805, section 3.1 and its code): a dense layer,
+GELU and a layer norm, then the word embeddings as the matrix of the output layer (tied, so they stay as they are) and
+a bias per token. The encoder is frozen: only the transform and the bias are fitted, so a few hundred steps do.
+
+1. of every text 15% of the tokens, at least one, are masked, drawn anew at each step;
+2. the frozen encoder reads the text, the head the masked places only;
+3. minimised is the cross entropy of the true tokens, averaged over a text's masked tokens, then over texts.
+
+A departure: every chosen token becomes [MASK] (BERT leaves 10% and replaces 10% at random, so that an encoder does not
+rely on the mask; this encoder does not learn, and the head is asked about [MASK] only). How good the head is, is said
+by the hit rate at 15: the share of held-out words of one piece that are among the 15 most probable tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from distilrank.data.tokens import Encoded, PairTokenizer, token_batches
+from distilrank.data.words import Words
+from distilrank.errors import InputError, ModelError, SettingsError
+from distilrank.models.answers import Batch, usual_batch_tokens
+from distilrank.models.matching import require_positions
+from distilrank.training.loop import TrainingResult, train
+from distilrank.training.microbatch import MicroBatch
+from distilrank.training.settings import TrainingSettings, require_sizes
+
+HIT_RATE = "hit_rate@15"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedLanguageHeadSettings:
+    """How to fit the head.
+
+    Attributes:
+        masked_share: Share of a text's tokens that are masked (15% in BERT, section 3.1).
+        max_tokens: Longest text; short ones are enough for the words of sentences.
+        batch_tokens: Most tokens run at once, padding included; changes no result. None: what suits the device.
+        held_out: Texts that are kept for the hit rate.
+        training: Ours: 1,000 steps of 32 texts at 1e-3, without dropout, since the encoder does not learn.
+    """
+
+    masked_share: float = 0.15
+    max_tokens: int = 64
+    batch_tokens: int | None = None
+    held_out: int = 200
+    training: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(
+            max_steps=1000, batch_size=32, learning_rate=1e-3, dropout=0.0, evaluate_every=250
+        )
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        require_sizes(max_tokens=self.max_tokens, batch_tokens=self.batch_tokens, temperature=1.0)
+        if not 0 < self.masked_share < 1:
+            raise SettingsError(f"masked_share is {self.masked_share} but must lie between 0 and 1")
+        if self.held_out < 1:
+            raise SettingsError(f"held_out is {self.held_out} but must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedBatch:
+    """Texts with masked tokens.
+
+    Attributes:
+        batch: Token ids with masks in them, (batch, length).
+        masked: (batch, length) bool, where.
+        wanted: (masked,) int64, the ids that stood there, row by row.
+    """
+
+    batch: Batch
+    masked: Tensor
+    wanted: Tensor
+
+
+def fit_masked_language_head(
+    model: PreTrainedModel,
+    tokenizer: PairTokenizer,
+    texts: Sequence[str],
+    *,
+    held_out: Sequence[str],
+    settings: MaskedLanguageHeadSettings,
+    folder: Path,
+    command: Mapping[str, object],
+) -> TrainingResult:
+    """Fit the head of a BERT in place; its encoder is left as it is.
+
+    Args:
+        model: A ``BertForMaskedLM``.
+        tokenizer: Its tokeniser, with a mask token.
+        texts: To learn from.
+        held_out: To measure the hit rate on; the best one decides which weights are kept.
+        settings: How.
+        folder: The run folder, resumed when it holds a part of the same run.
+        command: What identifies the run besides the settings: checkpoint, text and their hashes.
+
+    Raises:
+        ModelError: The network is not built as BERT, or its vocabulary has no mask.
+        InputError: There is nothing to learn from or to measure on.
+        SettingsError: The network has no positions for ``max_tokens``.
+    """
+    if model.config.model_type != "bert":
+        raise ModelError(f"heads are fitted to BERT networks only, and this is {model.config.model_type!r}")
+    require_positions(model, settings.max_tokens)
+    limited = tokenizer.with_max_tokens(settings.max_tokens)
+    words = Words(limited)
+    model.base_model.requires_grad_(False)  # the output layer's matrix too, which is that of the embeddings
+    measure = hit_rate_measure(model, limited, held_out, settings=settings)
+    return train(
+        model=model,
+        examples=texts,
+        split=lambda step: _split(step, limited, words, settings, model.device),
+        loss_terms=lambda batch: loss_terms(model, batch),
+        settings=settings.training,
+        folder=folder,
+        command=command,
+        evaluate=lambda: {HIT_RATE: measure()},
+        stage="masked-language-head",
+    )
+
+
+def loss_terms(model: PreTrainedModel, batch: MaskedBatch) -> dict[str, Tensor]:
+    """Compute the cross entropy of the masked tokens, averaged over those of a text, then over texts."""
+    logits = _masked_logits(model, batch)
+    each = cross_entropy(logits.float(), batch.wanted, reduction="none")  # (masked,)
+    share = batch.masked.sum(dim=1, keepdim=True).expand_as(batch.masked)[batch.masked]
+    return {"masked_tokens": (each / share).sum() / len(batch.batch)}
+
+
+def _masked_logits(model: PreTrainedModel, batch: MaskedBatch) -> Tensor:
+    """Return the head's answers at the masked places, (masked, vocabulary)."""
+    read = batch.batch
+    with torch.no_grad():
+        hidden = model.base_model(
+            input_ids=read.input_ids, attention_mask=read.attention_mask, token_type_ids=read.token_type_ids
+        ).last_hidden_state
+    logits: Tensor = model.cls(hidden[batch.masked])  # type: ignore[operator]
+    return logits
+
+
+def _split(
+    texts: Sequence[str],
+    tokenizer: PairTokenizer,
+    words: Words,
+    settings: MaskedLanguageHeadSettings,
+    device: torch.device,
+) -> list[MicroBatch[MaskedBatch]]:
+    encoded = [item for item in tokenizer.encode(texts) if len(item) > 2]
+    places = [
+        1 + torch.randperm(len(item) - 2)[: _count(len(item) - 2, settings.masked_share)].numpy() for item in encoded
+    ]
+    parts = []
+    for batch in token_batches(map(len, encoded), max_batch_tokens=settings.batch_tokens or usual_batch_tokens(device)):
+        content = _masked([encoded[i] for i in batch], [places[i] for i in batch], tokenizer, words.mask_id, device)
+        tokens = sum(len(encoded[i]) for i in batch)
+        parts.append(MicroBatch(content=content, examples=len(batch), pairs=len(batch), tokens=tokens))
+    return parts
+
+
+def _count(tokens: int, share: float) -> int:
+    return max(1, round(share * tokens))
+
+
+def _masked(
+    encoded: Sequence[Encoded],
+    places: Sequence[NDArray[np.int64]],
+    tokenizer: PairTokenizer,
+    mask_id: int,
+    device: torch.device,
+) -> MaskedBatch:
+    arrays = tokenizer.pad(encoded)
+    masked = np.zeros(arrays.input_ids.shape, np.bool_)
+    for row, chosen in enumerate(places):
+        masked[row, chosen] = True
+    wanted = torch.from_numpy(arrays.input_ids[masked]).to(device)
+    arrays.input_ids[masked] = mask_id
+    return MaskedBatch(Batch.from_arrays(arrays, device), torch.from_numpy(masked).to(device), wanted)
+
+
+def hit_rate_measure(
+    model: PreTrainedModel,
+    tokenizer: PairTokenizer,
+    texts: Sequence[str],
+    *,
+    settings: MaskedLanguageHeadSettings,
+    k: int = 15,
+) -> Callable[[], float]:
+    """Return a function that measures, with the model as it is then, how often the word is among ``k`` tokens.
+
+    Of each text's words of one piece the settings' share is masked, the same ones each time.
+
+    Raises:
+        InputError: No text has such a word.
+    """
+    words = Words(tokenizer)
+    chosen: list[tuple[Encoded, NDArray[np.int64]]] = []
+    for number, item in enumerate(tokenizer.encode(texts)):
+        single = _single_pieces(item, words)
+        random = np.random.default_rng([settings.training.seed, number])
+        if len(single):
+            count = _count(len(single), settings.masked_share)
+            chosen.append((item, random.choice(single, size=count, replace=False)))
+    if not chosen:
+        raise InputError("no held-out text has a word that the vocabulary knows; give more text")
+    batches = token_batches([len(item) for item, _ in chosen], max_batch_tokens=usual_batch_tokens("cpu"))
+
+    @torch.no_grad()
+    def measure() -> float:
+        hits = count = 0
+        for batch in batches:
+            pairs = [chosen[i] for i in batch]
+            encoded, places = [item for item, _ in pairs], [place for _, place in pairs]
+            content = _masked(encoded, places, tokenizer, words.mask_id, model.device)
+            best = _masked_logits(model, content).topk(k, dim=1).indices
+            hits += int((best == content.wanted.unsqueeze(1)).sum())
+            count += len(content.wanted)
+        return hits / count
+
+    return measure
+
+
+def _single_pieces(item: Encoded, words: Words) -> NDArray[np.int64]:
+    """Return where in an encoded text words of one piece stand."""
+    ids = np.array(item.input_ids)
+    begins = words.whole_words[ids]
+    ends = np.append(begins[1:], True)
+    ends[-2] = True  # the last word stands before the closing special token
+    return np.flatnonzero(begins & ends)
