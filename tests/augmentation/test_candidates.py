@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from distilrank.augmentation.tinybert import TinyBertAugmentation
 from tests.augmentation.networks import tiny_candidates, tiny_masked_model
 from tests.tiny import VOCABULARY, tiny_pairs, tiny_tokenizer
 
+tiny_network = functools.cache(tiny_masked_model)
 ORIGINAL = TinyBertAugmentation(candidates="original", k=9)
 CHANGED = TinyBertAugmentation(candidates="changed", k=9)
 
@@ -29,7 +31,7 @@ def one_at_a_time(blank: Blank, settings: TinyBertAugmentation) -> set[str]:
         second = [*(VOCABULARY.index(word) for word in blank.words), 3]
         ids, types = ids + second, types + [1] * len(second)
     with torch.no_grad():
-        logits = tiny_masked_model()(
+        logits = tiny_network()(
             input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([types])
         ).logits[0, blank.place + 1]  # fmt: skip
     ranked = [VOCABULARY[i] for i in logits.argsort(descending=True)]

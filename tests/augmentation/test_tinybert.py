@@ -147,7 +147,7 @@ def test_each_text_of_a_pair_is_varied_beside_the_original_other() -> None:
         assert len(first) + len(second) == len(variants)
         assert {e.text_pair for e in first} <= {original.text_pair}
         assert {e.text for e in second} <= {original.text}
-        if len(str(original.text_pair).split()) > 4:
+        if len(str(original.text_pair).split()) > 10:  # of fewer words some variant may repeat the original
             assert len(second) == 4
 
 

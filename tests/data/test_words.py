@@ -39,6 +39,13 @@ def test_a_whole_word_is_one_piece_and_no_special_token() -> None:
     assert words.word(VOCABULARY.index("dog")) == "dog"
 
 
+def test_entries_that_stand_for_no_text_are_no_words() -> None:
+    vocabulary = ["[UNK]", "[MASK]", "[unused7]", "dog", "##s", "[", "]", "<", "##[x]"]
+    bare = Tokenizer(WordPiece({token: i for i, token in enumerate(vocabulary)}, unk_token="[UNK]"))
+    whole = Words(PairTokenizer(bare, max_tokens=16)).whole_words
+    assert [token for token, is_word in zip(vocabulary, whole, strict=True) if is_word] == ["dog", "[", "]", "<"]
+
+
 def test_a_masked_sentence_by_hand() -> None:
     words = Words(tiny_tokenizer())
     encoded, place = words.encode_masked(("the", "red", "dog"), 1)

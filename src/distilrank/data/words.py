@@ -8,6 +8,7 @@ words one by one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -21,6 +22,8 @@ from distilrank.data.tokens import Encoded, PairTokenizer
 from distilrank.errors import ModelError
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_NO_WORD = re.compile(r"\[[^\]]+\]|<[^>]+>")
+"""Entries that stand for no text: special tokens, and those that BERT's vocabulary keeps free, such as [unused7]."""
 _WORD_STARTS = ("Ġ", "▁")
 """With what the vocabularies of RoBERTa and of SentencePiece mark a piece that begins a word."""
 
@@ -91,7 +94,8 @@ class Words:
         whole = np.zeros(size, np.bool_)
         for token, place in self._tokenizer.get_vocab(with_added_tokens=True).items():
             begins = not token.startswith(self._continues) if self._continues else token.startswith(_WORD_STARTS)
-            whole[place] = begins and place not in self._special and bool(self.word(place))
+            is_word = begins and place not in self._special and _NO_WORD.fullmatch(token) is None
+            whole[place] = is_word and bool(self.word(place))
         if not whole.any():
             raise ModelError(
                 "the tokenizer's vocabulary does not tell words from parts of words; use a BERT or RoBERTa"
