@@ -49,7 +49,7 @@ def test_a_document_that_does_not_end_is_cut(tmp_path: Path) -> None:
         ("It is 3.14 or so. e.g. this stays. But", ["It is 3.14 or so. e.g. this stays.", "But"]),
         ("Dr. Watson met J. R. Smith (b. 1870). He", ["Dr. Watson met J. R. Smith (b. 1870).", "He"]),
         ('He said "Go." Then left.', ['He said "Go."', "Then left."]),
-        ("She saw etc. Others stayed. vs. The rest", ["She saw etc. Others stayed.", "vs. The rest"]),
+        ("She saw etc. Others stayed. Vs. The rest", ["She saw etc. Others stayed.", "Vs. The rest"]),
         ("Is it I? No", ["Is it I?", "No"]),
         ("  ", []),
     ],

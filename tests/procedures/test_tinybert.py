@@ -282,7 +282,8 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]
 
 def test_the_layers_stage_then_the_answers_stage(stages: Callable[..., list[dict[str, Any]]]) -> None:
     teacher, student = teacher_and_student()
-    originals, augmented = labelled_pairs(4), labelled_pairs(7)
+    originals = labelled_pairs(4)
+    augmented = [*originals, *(replace(example, label=None) for example in labelled_pairs(3))]  # as they come
     judge = lambda: {"one": 1.0}  # noqa: E731
     settings = task_settings(layers=training(5, patience=2, evaluate_every=1), answers=training(6, patience=2))
     layers, answers = stages(student, teacher, settings, examples=originals, augmented=augmented, evaluate=judge)

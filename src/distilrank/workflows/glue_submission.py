@@ -52,7 +52,7 @@ def write_submission(
         model: A classifier, or a model of one number for STS-B: a folder or a name on the hub.
         data: The task's test file; labels in it are not looked at.
         folder: Made when missing.
-        task: A key of ``TASKS``.
+        task: A key of ``TASKS``, in capitals or not.
         offline: Whether to use only what is on this machine.
         bad: How many bad lines may be skipped; the server refuses a file that lacks some.
         shown: Whether to show progress on standard error.
@@ -64,8 +64,11 @@ def write_submission(
         SettingsError: There is no such task.
         ModelError: The model's labels are not the task's.
     """
-    if task not in TASKS:
-        raise SettingsError(f"task {task!r} is unknown{nearest(task, TASKS)}; there are {', '.join(TASKS)}")
+    spelling = {name.lower(): name for name in TASKS}
+    if task.lower() not in spelling:
+        problem = f"task {task!r} is unknown{nearest(task.lower(), spelling)}; there are {', '.join(TASKS)}"
+        raise SettingsError(problem)
+    task = spelling[task.lower()]
     network = load_network(model, offline=offline)
     names = _names(stored_label_names(network.model.config), task, model)
     examples = read_examples(data, labelled=False, bad=bad).examples

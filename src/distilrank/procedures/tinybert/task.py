@@ -112,7 +112,8 @@ def distil(
         teacher: Fine-tuned, with as many logits as the student.
         tokenizer: The student's.
         examples: The original texts or (query, passage) pairs, with labels where the answers stage reads them.
-        augmented: The original examples and their variants, for what learns from the teacher. None: no augmentation.
+        augmented: The original examples and their variants, for what learns from the teacher; no label of theirs is
+            looked at. None: no augmentation.
         teacher_tokenizer: The teacher's, to check that it gives the same ids. None: known to be the same.
         settings: How.
         folder: Has a run folder for each stage, ``layers`` and ``answers``, resumed when it holds a part of the same.
@@ -134,18 +135,23 @@ def distil(
         if student.config.problem_type == "multi_label_classification":
             raise SettingsError("as_published knows classes and numbers: the authors' code has no other problem")
         use_relu_head(student)
-    split = _splitter(student, tokenizer.with_max_tokens(settings.max_tokens), settings)
+    labelled = _splitter(student, tokenizer.with_max_tokens(settings.max_tokens), settings)
+
+    def unlabelled(step: list[Example]) -> list[MicroBatch[LabelledBatch]]:
+        return labelled([replace(example, label=None) for example in step])  # variants have none, originals may
+
     transfer = examples if augmented is None else augmented
     result = None
     if settings.has_layers_stage:
-        result = _layers_stage(student, teacher, transfer, split, settings, folder=folder / "layers", command=command)
+        run = folder / "layers"
+        result = _layers_stage(student, teacher, transfer, unlabelled, settings, folder=run, command=command)
     if settings.answers_stage:
         from_labels = settings.learns_from_labels(student.config.problem_type)
         with frozen(teacher, precision=settings.answers.precision):
             result = train(
                 model=student,
                 examples=examples if from_labels else transfer,
-                split=split,
+                split=labelled if from_labels else unlabelled,
                 loss_terms=lambda batch: _answers(student, None if from_labels else teacher, batch, settings),
                 settings=settings.of_stage(settings.answers),
                 folder=folder / "answers",
