@@ -45,7 +45,7 @@ def teacher_logits(
     wanted = json.loads(json.dumps({**command, "examples": len(examples), "at_once": at_once}))
     identity = folder / "logits.json"
     if identity.is_file() and read_json(identity) != wanted:
-        raise ResumeError(f"{folder} holds the teacher's logits for other data or of another teacher; remove it")
+        raise ResumeError(f"{folder} holds the teacher's logits of another command; give --out another folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(identity, wanted)
     parts = []
