@@ -116,6 +116,15 @@ def test_padding_by_hand() -> None:
     assert tokenizer.pad([Encoded([2, 3], [0, 0])]).input_ids.shape == (1, 2)
 
 
+def test_padding_to_a_multiple_stays_within_the_limit() -> None:
+    tokenizer = tiny_tokenizer().with_max_tokens(12)
+
+    def padded(length: int) -> int:
+        return tokenizer.pad([Encoded([2] * length, [0] * length)], multiple=8).input_ids.shape[1]
+
+    assert [padded(length) for length in (1, 8, 9, 12, 20)] == [8, 8, 12, 12, 20]
+
+
 def test_the_padding_id_is_the_tokenizers_own(tmp_path: Path) -> None:
     tiny_tokenizer().save(tmp_path)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text()) | {"pad_token": "[MASK]"}
@@ -151,6 +160,7 @@ def test_batches_by_hand() -> None:
     assert token_batches([3, 9, 3, 10, 1], max_batch_tokens=20) == [[3, 1], [0, 2, 4]]
     assert token_batches([3, 9, 3, 10, 1], max_batch_tokens=10, max_batch=2) == [[3], [1], [0, 2], [4]]
     assert token_batches([50], max_batch_tokens=10) == [[0]]
+    assert token_batches([3, 5, 3, 4, 1], max_batch_tokens=16, multiple=4) == [[1, 3], [0, 2, 4]]
     assert token_batches([], max_batch_tokens=10) == []
     with pytest.raises(ValueError, match="0 tokens"):
         token_batches([1], max_batch_tokens=0)

@@ -82,6 +82,17 @@ def test_alpha_is_the_share_of_the_soft_term() -> None:
     assert (StandardDistillationSettings().alpha, StandardDistillationSettings().temperature) == (0.5, 1.0)
 
 
+def test_raw_logits_are_compared_by_squared_error() -> None:
+    settings = StandardDistillationSettings(alpha=1, objective="mse")
+    for problem in (None, "regression", "multi_label_classification"):
+        assert terms_of([1.0, -2.0], [4.0, 0.0], None, settings, problem=problem) == {"soft": 6.5}
+    assert terms_of([1.0, 2.0, 0.0, 1.0], [2.0, 2.0, 1.0, -1.0], None, settings) == {"soft": 1.5}
+    with pytest.raises(SettingsError, match=r"temperature is 2.0, but objective: mse compares raw logits"):
+        StandardDistillationSettings(objective="mse", temperature=2.0)
+    with pytest.raises(SettingsError, match="objective is 'mae' but must be mse or null"):
+        StandardDistillationSettings(objective="mae")  # type: ignore[arg-type]
+
+
 def test_without_a_share_the_teacher_is_not_even_asked(tmp_path: Path) -> None:
     teacher, student = (model.float() for model in teacher_and_student())
     asked: list[object] = []
@@ -106,7 +117,7 @@ def test_the_teacher_is_only_read_and_the_student_learns(tmp_path: Path) -> None
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     seen: list[tuple[bool, bool]] = []
     teacher.register_forward_pre_hook(lambda module, args: seen.append((any(modes(module)), torch.is_grad_enabled())))
-    training = TrainingSettings(max_steps=40, batch_size=8, learning_rate=5e-3, trackers=())
+    training = TrainingSettings(max_steps=60, batch_size=8, learning_rate=5e-3, trackers=())
     result = distil(
         student,
         teacher,
@@ -121,9 +132,9 @@ def test_the_teacher_is_only_read_and_the_student_learns(tmp_path: Path) -> None
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
     assert set(modes(teacher)) == {True}
     assert all(parameter.requires_grad for parameter in teacher.parameters())
-    first, *_, last = read_steps(result.history)
-    assert set(first["terms"]) == {"soft", "hard"}
-    assert last["loss"] < 0.8 * first["loss"]
+    steps = read_steps(result.history)
+    assert set(steps[0]["terms"]) == {"soft", "hard"}
+    assert np.mean([step["loss"] for step in steps[-5:]]) < 0.8 * np.mean([step["loss"] for step in steps[:5]])
 
 
 def test_a_teacher_of_another_tokenizer_is_read_by_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,17 +160,19 @@ class PairTokenizer:
         """Return the token ids of texts, whole and without special tokens."""
         return [encoding.ids for encoding in self._bare.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def pad(self, encoded: Sequence[Encoded], *, length: int | None = None) -> TokenArrays:
+    def pad(self, encoded: Sequence[Encoded], *, length: int | None = None, multiple: int = 1) -> TokenArrays:
         """Pad on the right into arrays of shape (batch, length).
 
         Args:
             encoded: At least one encoded text.
             length: Padded length; None takes the longest of the batch. Shorter than that is refused.
+            multiple: Where no length is given, the next multiple of this, but not beyond ``max_tokens``.
         """
         if not encoded:
             raise ValueError("an empty batch cannot be padded")
         longest = max(len(item) for item in encoded)
-        length = longest if length is None else length
+        if length is None:
+            length = max(longest, min(-(-longest // multiple) * multiple, self.max_tokens))
         if length < longest:
             raise ValueError(f"cannot pad to {length} tokens: the longest text has {longest}")
         shape = (len(encoded), length)
@@ -261,7 +263,9 @@ SPECIAL_TOKENS = {
 """Names in ``tokenizer_config.json`` -> the token BERT (RoBERTa for the last two) uses."""
 
 
-def token_batches(lengths: Iterable[int], *, max_batch_tokens: int, max_batch: int | None = None) -> list[list[int]]:
+def token_batches(
+    lengths: Iterable[int], *, max_batch_tokens: int, max_batch: int | None = None, multiple: int = 1
+) -> list[list[int]]:
     """Group items of similar length so that little padding is computed.
 
     Args:
@@ -269,6 +273,7 @@ def token_batches(lengths: Iterable[int], *, max_batch_tokens: int, max_batch: i
         max_batch_tokens: Limit on the padded size of a batch, longest length x items; an item longer than
             this stands alone.
         max_batch: Limit on items in a batch; None sets none.
+        multiple: Lengths will be padded to multiples of this.
 
     Returns:
         Batches of indices into ``lengths``, longest first (so that memory runs out at once or never); items
@@ -282,7 +287,8 @@ def token_batches(lengths: Iterable[int], *, max_batch_tokens: int, max_batch: i
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         if capacity == 0:
             batches.append([])
-            capacity = max(1, max_batch_tokens // max(1, lengths[index]))
+            padded = -(-max(1, lengths[index]) // multiple) * multiple
+            capacity = max(1, max_batch_tokens // padded)
             capacity = capacity if max_batch is None else min(capacity, max_batch)
         batches[-1].append(index)
         capacity -= 1

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distilrank.data.tokens import Encoded, PairTokenizer, token_batches
 from distilrank.errors import InputError
-from distilrank.models.answers import Batch, usual_batch_tokens
+from distilrank.models.answers import Batch, usual_batch_tokens, usual_padding
 from distilrank.records import Example
 from distilrank.training.microbatch import MicroBatch
 
@@ -53,20 +53,23 @@ def split_examples(
         teacher_tokenizer: The teacher's, when it is another one. None: student and teacher read the same ids.
         batch_tokens: Most tokens of a micro-batch, padding included. None: what suits the device.
         device: Where the tensors go.
-        length: Pad every example to this many tokens. None: to the longest of its micro-batch.
+        length: Pad every example to this many tokens. None: as the longest of its micro-batch needs.
     """
     batch_tokens = batch_tokens or usual_batch_tokens(device)
+    multiple = 1 if length else usual_padding(device)
     texts = [example.text for example in examples]
     pairs = None if examples[0].text_pair is None else [_second_text(example) for example in examples]
     encoded = tokenizer.encode(texts, pairs)
     others = encoded if teacher_tokenizer is None else teacher_tokenizer.encode(texts, pairs)
     lengths = [length or max(len(item), len(other)) for item, other in zip(encoded, others, strict=True)]
     micro_batches = []
-    for positions in token_batches(lengths, max_batch_tokens=batch_tokens):
-        batch = Batch.from_arrays(tokenizer.pad([encoded[i] for i in positions], length=length), device)
+    for positions in token_batches(lengths, max_batch_tokens=batch_tokens, multiple=multiple):
+        batch = Batch.from_arrays(
+            tokenizer.pad([encoded[i] for i in positions], length=length, multiple=multiple), device
+        )
         other = None
         if teacher_tokenizer is not None:
-            other = Batch.from_arrays(teacher_tokenizer.pad([others[i] for i in positions]), device)
+            other = Batch.from_arrays(teacher_tokenizer.pad([others[i] for i in positions], multiple=multiple), device)
         content = LabelledBatch(batch, _labels([examples[i] for i in positions], device), other)
         tokens = sum(len(encoded[i]) for i in positions)
         micro_batches.append(MicroBatch(content=content, examples=len(positions), pairs=len(positions), tokens=tokens))
@@ -88,13 +91,15 @@ def split_chunks(
         tokenizer: Pads.
         batch_tokens: Most tokens of a micro-batch, padding included. None: what suits the device.
         device: Where the tensors go.
-        length: Pad every chunk to this many tokens. None: to the longest of its micro-batch.
+        length: Pad every chunk to this many tokens. None: as the longest of its micro-batch needs.
     """
     micro_batches = []
     lengths = [length or len(chunk) for chunk in chunks]
-    for positions in token_batches(lengths, max_batch_tokens=batch_tokens or usual_batch_tokens(device)):
+    batch_tokens = batch_tokens or usual_batch_tokens(device)
+    multiple = 1 if length else usual_padding(device)
+    for positions in token_batches(lengths, max_batch_tokens=batch_tokens, multiple=multiple):
         own = [chunks[position] for position in positions]
-        batch = Batch.from_arrays(tokenizer.pad(own, length=length), device)
+        batch = Batch.from_arrays(tokenizer.pad(own, length=length, multiple=multiple), device)
         micro_batches.append(MicroBatch(content=batch, examples=len(own), pairs=len(own), tokens=sum(map(len, own))))
     return micro_batches
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from distilrank.data.tokens import Encoded, PairTokenizer, token_batches
 from distilrank.errors import InputError
-from distilrank.models.answers import Batch, answer, usual_batch_tokens
+from distilrank.models.answers import Batch, answer, usual_batch_tokens, usual_padding
 from distilrank.records import Group
 from distilrank.training.microbatch import MicroBatch
 
@@ -77,15 +77,16 @@ def _micro_batch(
     batch_tokens: int,
     device: torch.device | str,
 ) -> MicroBatch[GroupBatch]:
+    multiple = usual_padding(device)
     width = max(len(pairs) for _, pairs in groups)
     cells = [row * width + column for row, (_, pairs) in enumerate(groups) for column in range(len(pairs))]
     encoded = [pair for _, pairs in groups for pair in pairs]
     chunks = tuple(
         (
             torch.tensor([cells[i] for i in positions], device=device),
-            Batch.from_arrays(tokenizer.pad([encoded[i] for i in positions]), device),
+            Batch.from_arrays(tokenizer.pad([encoded[i] for i in positions], multiple=multiple), device),
         )
-        for positions in token_batches(map(len, encoded), max_batch_tokens=batch_tokens)
+        for positions in token_batches(map(len, encoded), max_batch_tokens=batch_tokens, multiple=multiple)
     )
     mask = torch.zeros(len(groups) * width, dtype=torch.bool)
     mask[cells] = True
