@@ -30,8 +30,8 @@ $distilrank fine-tune $common $scores --groups "$OUT/scored_b.jsonl" --model "$O
 
 declare -A test=(
   [trec_dl19]="--data $DATA/trec_dl19 --run BM25 --measures nDCG@10,RR(rel=2)@10,AP(rel=2)"
-  [nfcorpus]="--data $DATA/nfcorpus --depth 20 --measures nDCG@10,RR@10"
-  [openqa_dev]="--data $OUT/data --split dev --depth 20 --max-queries 300 --measures nDCG@10,RR@10"
+  [nfcorpus]="--data $DATA/nfcorpus --depth 20 --max-queries 160 --measures nDCG@10,RR@10"
+  [openqa_dev]="--data $OUT/data --split dev --depth 20 --max-queries 200 --measures nDCG@10,RR@10"
 )
 judge() { # name of the system, options that name the teacher's run or the baselines, with SET for the test set
   local name=$1 set
