@@ -191,6 +191,11 @@ def on_the_command_line(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> 
         (["--vectors", "none.txt"], "none.txt"),
         (["--mlm", "nowhere/at/all"], "nowhere/at/all"),
         (["--set", "copys=3"], "setting 'copys' is unknown; did you mean 'copies'"),
+        (["--method", "rules", "--task", "sst2"], "the method rules is the same for every task; leave --task out"),
+        (["--method", "rules", "--vectors", "vectors.txt"], "the method rules needs neither --mlm nor --vectors"),
+        (["--data", "none.tsv"], "none.tsv: there is no such folder or file"),
+        (["--data", "."], "is data to rank; give a folder or a file of labelled texts"),
+        (["--out", "out.csv"], "out.csv: cannot be written; name a .jsonl or .tsv file, or a folder"),
     ],
 )
 def test_mistakes_exit_with_2_and_leave_nothing(
@@ -200,6 +205,7 @@ def test_mistakes_exit_with_2_and_leave_nothing(
     arguments: list[str],
     message: str,
 ) -> None:
+    monkeypatch.chdir(folder)
     given = ["--data", folder / "train.tsv", "--out", folder / "out.jsonl", "--offline", *arguments]
     assert on_the_command_line(*given, monkeypatch=monkeypatch) == 2
     assert message in capsys.readouterr().err

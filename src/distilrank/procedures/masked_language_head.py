@@ -29,7 +29,7 @@ from transformers import PreTrainedModel
 from distilrank.data.tokens import Encoded, PairTokenizer, token_batches
 from distilrank.data.words import Words
 from distilrank.errors import InputError, ModelError, SettingsError
-from distilrank.models.answers import Batch, usual_batch_tokens
+from distilrank.models.answers import Batch, usual_batch_tokens, usual_padding
 from distilrank.models.matching import require_positions
 from distilrank.training.loop import TrainingResult, train
 from distilrank.training.microbatch import MicroBatch
@@ -161,7 +161,8 @@ def _split(
         1 + torch.randperm(len(item) - 2)[: _count(len(item) - 2, settings.masked_share)].numpy() for item in encoded
     ]
     parts = []
-    for batch in token_batches(map(len, encoded), max_batch_tokens=settings.batch_tokens or usual_batch_tokens(device)):
+    limit, multiple = settings.batch_tokens or usual_batch_tokens(device), usual_padding(device)
+    for batch in token_batches(map(len, encoded), max_batch_tokens=limit, multiple=multiple):
         content = _masked([encoded[i] for i in batch], [places[i] for i in batch], tokenizer, words.mask_id, device)
         tokens = sum(len(encoded[i]) for i in batch)
         parts.append(MicroBatch(content=content, examples=len(batch), pairs=len(batch), tokens=tokens))
@@ -179,7 +180,7 @@ def _masked(
     mask_id: int,
     device: torch.device,
 ) -> MaskedBatch:
-    arrays = tokenizer.pad(encoded)
+    arrays = tokenizer.pad(encoded, multiple=usual_padding(device))
     masked = np.zeros(arrays.input_ids.shape, np.bool_)
     for row, chosen in enumerate(places):
         masked[row, chosen] = True

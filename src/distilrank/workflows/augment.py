@@ -33,11 +33,12 @@ from distilrank.models.masked_language import load_masked_language_model
 from distilrank.training.run_folder import first_difference
 from distilrank.workflows.partial_augmentation import PartialAugmentation
 from distilrank.workflows.progress import tracked
-from distilrank.workflows.training_data import LabelledData
+from distilrank.workflows.training_data import LabelledData, is_labelled
 from distilrank.workflows.whole_folder import whole_folder
 
 VERB = "augment"
 _FILES = (".jsonl", ".tsv")
+_OTHER_FILES = (".csv", ".json", ".parquet", ".txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +146,11 @@ def settings_of_task(method: str, task: str | None) -> Mapping[str, object]:
     known = method_named(method).of_task
     if task is None:
         return {}
+    if not known:
+        raise SettingsError(f"the method {method} is the same for every task; leave --task out")
     if task not in known:
         problem = f"task {task!r} has no settings of its own{nearest(task, known)}"
-        raise SettingsError(f"{problem}; there are {', '.join(known) or 'none'}, or leave --task out")
+        raise SettingsError(f"{problem}; there are {', '.join(known)}, or leave --task out")
     return known[task]
 
 
@@ -194,6 +197,10 @@ def augment(
         ResumeError: ``out`` was made, or begun, by another command.
     """
     method = method_named(name)
+    if not is_labelled(data):
+        raise InputError("is data to rank; give a folder or a file of labelled texts or pairs", path=data)
+    if not _is_file(out) and set(out.suffixes) & set(_OTHER_FILES):
+        raise InputError("cannot be written; name a .jsonl or .tsv file, or a folder", path=out)
     labelled = LabelledData.open(data, bad=bad)
     originals = labelled.train.examples
     told = {"method": name, "settings": as_json(settings), **sources.identity, **labelled.identity}
