@@ -117,6 +117,15 @@ def test_a_text_does_not_depend_on_the_other_of_its_pair() -> None:
         assert len(second) == MAX_WORDS
 
 
+@pytest.mark.parametrize("siamese", [False, True])
+def test_texts_without_a_word_are_read_alone_as_beside_others(siamese: bool) -> None:
+    scorer = TorchScorer(tiny_bilstm(siamese=siamese), tiny_word_tokenizer())
+    second = ["", "old city"] if siamese else None
+    both = scorer.logits(["", ""], second)
+    alone = scorer.logits([""], None if second is None else second[:1])
+    np.testing.assert_allclose(alone, both[:1], atol=1e-6)
+
+
 def test_the_static_channel_and_the_padding_row_are_not_trained() -> None:
     model, tokenizer = tiny_bilstm(), tiny_word_tokenizer()
     batch = Batch.from_arrays(tokenizer.pad(tokenizer.encode(["the old city", "a"], ["", "red wine"])))

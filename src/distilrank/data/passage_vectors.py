@@ -67,6 +67,8 @@ class PassageVectors:
     def find(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return the row of each text, (texts,), -1 where there is none."""
         wanted = text_keys(texts)
+        if not len(self):
+            return np.full(len(wanted), -1)
         places = np.searchsorted(self._keys, wanted)
         places[places == len(self._keys)] = 0
         return np.where(self._keys[places] == wanted, self._order[places], -1)

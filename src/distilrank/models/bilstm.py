@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 from transformers import AutoConfig, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -143,6 +144,8 @@ class BiLstmForSequenceClassification(PreTrainedModel):
             input_ids: (batch, length).
             lengths: (batch,), words of each text; a text without any reads as one [PAD].
         """
+        if input_ids.shape[1] == 0:  # not one word in the whole batch
+            input_ids = functional.pad(input_ids, (0, 1), value=int(self.config.pad_token_id or 0))
         # Packing needs a word in each text, and lengths on the CPU.
         packed = pack_padded_sequence(
             self.embeddings(input_ids), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
@@ -152,6 +155,8 @@ class BiLstmForSequenceClassification(PreTrainedModel):
 
     def _part(self, input_ids: Tensor, start: Tensor, count: Tensor) -> Tensor:
         """Return ``count`` ids of each row from ``start`` on, (batch, length), with padding after them."""
+        if input_ids.shape[1] == 0:
+            return input_ids
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
         chosen = input_ids.gather(1, (start[:, None] + places).clamp(max=input_ids.shape[1] - 1))
         return chosen.masked_fill(places >= count[:, None], self.config.pad_token_id)

@@ -60,7 +60,10 @@ def rows_from_teacher(teacher: PreTrainedModel, dimensions: int) -> NDArray[np.f
     weight: Tensor = teacher.get_input_embeddings().weight  # type: ignore[assignment]
     weight = weight.detach().to("cpu", torch.float64)
     if not 1 <= dimensions <= weight.shape[1]:
-        raise SettingsError(f"dimensions is {dimensions} but must lie between 1 and the teacher's {weight.shape[1]}")
+        raise SettingsError(
+            f"dimensions is {dimensions} but must lie between 1 and the teacher's {weight.shape[1]}, "
+            "of which they are the largest components"
+        )
     centred = weight - weight.mean(dim=0)
     _, vectors = torch.linalg.eigh(centred.T @ centred)  # ascending
     components = vectors.flip(1)[:, :dimensions]
