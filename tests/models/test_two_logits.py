@@ -21,6 +21,7 @@ PAIRS = tiny_pairs(12)
 def distilbert() -> PreTrainedModel:
     torch.manual_seed(0)
     config = DistilBertConfig(vocab_size=len(VOCABULARY), dim=16, n_layers=2, n_heads=4, hidden_dim=32, num_labels=2)
+    config.initializer_range = 0.3
     return DistilBertForSequenceClassification(config).eval()
 
 
@@ -48,7 +49,7 @@ def test_the_one_logit_is_the_difference_of_the_two(family: str, relevant: int) 
     model = FAMILIES[family]()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name.endswith(("classifier.bias", "out_proj.bias")):
+            if name.endswith((".out_proj.bias", "classifier.bias")) and len(parameter) == 2:
                 parameter.copy_(torch.tensor([0.3, -0.7]))
     both = logits(model)
     fold_two_logits(model, relevant=relevant)
