@@ -26,8 +26,13 @@ def test_labels() -> None:
     require_same_labels(tiny_model(num_labels=2), named("no", "yes"))  # not named, so nothing is known to be wrong
     with pytest.raises(ModelError, match=r"student has 3 label\(s\) and the teacher 2"):
         require_same_labels(tiny_model(num_labels=3), named("no", "yes"))
-    with pytest.raises(ModelError, match=r"ordered \['yes', 'no'\] but the teacher's \['no', 'yes'\]"):
+    require_same_labels(named("No", "Yes"), named("no", "yes"))
+    require_same_labels(named("0", "1"), named("no", "yes"))
+    require_same_labels(named("score"), named("relevance"))  # a ranker's one logit
+    with pytest.raises(ModelError, match="of the student are ordered yes, no but those of the teacher no, yes"):
         require_same_labels(named("yes", "no"), named("no", "yes"))
+    with pytest.raises(ModelError, match=r"of the student are good, bad but .* no, yes, and nothing says which is"):
+        require_same_labels(named("good", "bad"), named("no", "yes"))
 
 
 def test_tokens() -> None:

@@ -122,9 +122,14 @@ def resolve_source(name_or_path: str | Path) -> str | Path:
 
 def stored_logits(name_or_path: str | Path, *, offline: bool = False) -> int | None:
     """Return how many logits a checkpoint was saved with; None without a classification or ranking head."""
+    return len(stored_head(name_or_path, offline=offline)) or None
+
+
+def stored_head(name_or_path: str | Path, *, offline: bool = False) -> list[str]:
+    """Return the names of a checkpoint's labels; none without a classification or ranking head."""
     with quiet_transformers():
         config = read_config(resolve_source(name_or_path), offline=offline)
-    return len(stored_label_names(config)) if _is_classifier(config) else None
+    return stored_label_names(config) if _is_classifier(config) else []
 
 
 def weights_identity(name_or_path: str | Path) -> str:
@@ -165,6 +170,11 @@ def name_labels(config: PretrainedConfig, label_names: Sequence[str] | None, *, 
 def stored_label_names(config: PretrainedConfig) -> list[str]:
     """Return the names of the labels in the order of the logits; as many as there are logits."""
     return [name for _, name in sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))]
+
+
+def are_named(names: Sequence[str]) -> bool:
+    """Tell whether labels have names that say something: not LABEL_0, LABEL_1, ... nor numbers."""
+    return len(names) > 1 and not all(re.fullmatch(r"(LABEL_)?\d+", name) for name in names)
 
 
 def read_config(source: str | Path, *, offline: bool) -> PretrainedConfig:

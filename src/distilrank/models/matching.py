@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from transformers import PreTrainedModel
 
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import ModelError, SettingsError
-from distilrank.models.load import position_limit, stored_label_names
+from distilrank.models.load import are_named, position_limit, stored_label_names
 
 PROBE = "Whether 2 tokenisers agree: naïve café, straße, 東京, don't, 3.14, #tag, antidisestablishmentarianism."
 
 
 def require_same_labels(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
-    """Refuse another number of labels, and the same labels in another order.
+    """Refuse another number of labels, the same labels in another order, and labels of other names.
 
     Raises:
-        ModelError: With both numbers or both orders.
+        ModelError: With both numbers or both lists of names.
     """
     names, others = stored_label_names(student.config), stored_label_names(teacher.config)
     if len(names) != len(others):
         raise ModelError(f"the student has {len(names)} label(s) and the teacher {len(others)}; they must be the same")
-    if names != others and sorted(names) == sorted(others):
-        raise ModelError(f"the student's labels are ordered {names} but the teacher's {others}; make them the same")
+    require_names_in_order(names, others, of="the student", others_of="the teacher")
+
+
+def require_names_in_order(names: Sequence[str], others: Sequence[str], *, of: str, others_of: str) -> None:
+    """Refuse labels that have other names, or the same in another order, unless the names of one side say nothing.
+
+    Args:
+        names: In the order of the logits, or of the numbers in the data; case does not matter.
+        others: As many of the other side.
+        of: Whose ``names`` are, as in "the data".
+        others_of: Whose ``others`` are.
+
+    Raises:
+        ModelError: With both lists.
+    """
+    ours, theirs = ([name.casefold() for name in side] for side in (names, others))
+    if ours == theirs or not (are_named(names) and are_named(others)):
+        return
+    if sorted(ours) == sorted(theirs):
+        problem = f"the labels of {of} are ordered {', '.join(names)} but those of {others_of} {', '.join(others)}"
+        raise ModelError(f"{problem}; order id2label and label2id in config.json, and the head with them, alike")
+    problem = f"the labels of {of} are {', '.join(names)} but those of {others_of} {', '.join(others)}"
+    raise ModelError(f"{problem}, and nothing says which is which; name them alike in id2label and label2id")
 
 
 def same_tokens(student: PairTokenizer, teacher: PairTokenizer) -> bool:
@@ -56,8 +78,8 @@ def require_same_heads(student: PreTrainedModel, teacher: PreTrainedModel) -> No
     if ours != theirs:
         raise ModelError(
             f"the student has {ours} attention heads and the teacher {theirs}; the attention term compares head by "
-            "head, so make them the same, leave it out with attention: 0, or compare relations, which need no equal "
-            "heads, with --procedure bert_rankers --set attention_by=relations"
+            "head, so make them the same, leave it out with attention: 0, or, on a task, compare relations, which need "
+            "no equal heads, with --procedure bert_rankers --set attention_by=relations"
         )
 
 

@@ -17,7 +17,7 @@ from distilrank.data.triples import SampledPairs
 from distilrank.errors import ModelError, SettingsError, nearest
 from distilrank.models.answers import usual_device
 from distilrank.models.load import load_model, name_labels, stored_label_names, weights_identity
-from distilrank.models.matching import require_positions
+from distilrank.models.matching import require_names_in_order, require_positions
 from distilrank.models.scorer import TorchScorer
 from distilrank.models.students import (
     STUDENT_SHAPES,
@@ -102,9 +102,8 @@ def procedure_named(name: str) -> Procedure:
         SettingsError: There is none of that name.
     """
     if name not in PROCEDURES:
-        raise SettingsError(
-            f"procedure {name!r} is unknown{nearest(name, PROCEDURES)}; there are {', '.join(PROCEDURES)}"
-        )
+        known = [*PROCEDURES, "bilstm"]  # whose student is no BERT: see distil_bilstm
+        raise SettingsError(f"procedure {name!r} is unknown{nearest(name, known)}; there are {', '.join(known)}")
     return PROCEDURES[name]
 
 
@@ -232,6 +231,7 @@ def distil(
     reader = None if filter_positives is None else _reader(teacher_model, teacher_tokenizer, settings)
     examples = _examples(source, settings, reader, triples=triples, threshold=filter_positives, told=told, out=out)
     transfer = {"augmented": transfer_set(examples, augmented, bad=bad)} if augmented else {}
+    added = len(transfer["augmented"]) - len(examples) if transfer else 0
     result = procedure.distil(
         network,
         teacher_model,
@@ -249,7 +249,7 @@ def distil(
         tokenizer,
         result,
         made_by=procedure.paper,
-        examples=f"examples from {data.name}",
+        examples=f"examples from {data.name}" + (f" and {added:,} augmented ones" if added else ""),
         count=len(examples),
         inputs={"data": source.file, **{f"augmented {number}": file for number, file in enumerate(augmented, start=1)}},
         task="text-classification" if isinstance(source, LabelledData) else "text-ranking",
@@ -352,4 +352,6 @@ def open_for_teacher(
             f"the teacher has {labels} label(s) and {kind}, but the data needs {needed} and {problem}; "
             "fine-tune a teacher on this data first"
         )
+    own, names = stored_label_names(teacher.config), labelled.train.label_names
+    require_names_in_order(names, own, of="the data", others_of="the teacher")
     return labelled

@@ -10,7 +10,7 @@ from distilrank.data.lines import BadLines
 from distilrank.data.settings_files import as_json
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError
-from distilrank.models.load import load_model, weights_identity
+from distilrank.models.load import load_model, stored_head, weights_identity
 from distilrank.models.scorer import TorchScorer
 from distilrank.procedures.fine_tune import FineTuneSettings, fine_tune_classifier, fine_tune_ranker
 from distilrank.workflows.finish import RUN, Making, Trained, decisive
@@ -106,7 +106,8 @@ def fine_tune_on_labels(
         offline: Whether to use only what is on this machine.
         bad: How many bad lines may be skipped.
     """
-    labelled = LabelledData.open(data, bad=bad)
+    # A head that knows these labels already keeps their order: the names of its logits stay true.
+    labelled = LabelledData.open(data, order=stored_head(started_from, offline=offline), bad=bad)
     kind, names = labelled.train.kind, labelled.train.label_names
     if kind == "classes" and len(names) < 2:
         raise InputError(f"all examples have the label {names[0]!r}; there is nothing to learn", path=data)

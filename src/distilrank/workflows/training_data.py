@@ -185,11 +185,15 @@ class LabelledData:
 
 
 def in_order(data: ClassificationData, order: Sequence[str]) -> ClassificationData:
-    """Return the data with its labels numbered as in ``order`` when that holds all their names, else as it is."""
+    """Return the data with its labels numbered as in ``order`` when that holds all their names, else as it is.
+
+    Case does not matter: a public classifier's POSITIVE is the data's positive.
+    """
     names = data.label_names
-    if tuple(order) == names or not names or not set(names) <= set(order):
+    known = {name.casefold(): place for place, name in enumerate(order)}
+    if tuple(order) == names or not names or not {name.casefold() for name in names} <= set(known):
         return data
-    places = [order.index(name) for name in names]
+    places = [known[name.casefold()] for name in names]
 
     def moved(example: Example) -> Example:
         label = example.label
