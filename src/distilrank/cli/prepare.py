@@ -62,16 +62,18 @@ def prepare(
     from the candidates, and a candidate that nobody judged counts as a negative (--skip-top passes over the
     likeliest mistakes). Splits share no query and no query text. Run again, a finished command returns at once.
 
-    A folder with train.tsv, .csv or .jsonl and no queries is classification data: it is split, looked at and written
-    in one form.
+    A folder with train.tsv, .csv or .jsonl and no queries is classification data, and so is a dataset of the hub that
+    is named with a configuration, or with --text and --label: it is split, looked at and written in one form.
 
     Examples:
       distilrank prepare --data data/nfcorpus --out runs/nfcorpus --positives 4
       distilrank prepare --data data/openqa --collection passages.tsv.xz --run BM25 --out runs/openqa
       distilrank prepare --data data/docs --documents --window 150 --stride 75 --out runs/docs
       distilrank prepare --data data/mrpc --dev-share 0.1 --out runs/mrpc
+      distilrank prepare --data hf:nyu-mll/glue:qnli --out runs/qnli
       distilrank prepare --data ir_datasets:beir/nfcorpus --out runs/nfcorpus
     """
+    from distilrank.data.hub import PREFIX
     from distilrank.data.named import is_named
     from distilrank.workflows.first_stage import FirstStageSettings
     from distilrank.workflows.prepare import PrepareSettings, prepare_ranking
@@ -83,12 +85,13 @@ def prepare(
         raise InputError("there is no such folder; check the path", path=data)
     paths: dict[str, Any] = {"tokenizer": tokenizer, "skip_bad": skip_bad, "overwrite": overwrite}
     splitting: dict[str, Any] = {"dev_share": dev_share, "test_share": test_share, "seed": seed}
-    if not is_named(data) and is_classification(data):
+    if is_classification(data) or (data.startswith(PREFIX) and (text or label)):
         if run or collection or documents or resplit:
             problem = "is classification data, which has no --run, --collection, --documents and --resplit"
             raise InputError(problem, path=data)
         columns: dict[str, Any] = {"text": text, "text_pair": text_pair, "label": label}
         limits: dict[str, Any] = {"max_examples": max_queries, "max_tokens": 128 if max_tokens is None else max_tokens}
+        paths["offline"] = offline
         show(prepare_classification(data, out, settings=Settings(**columns, **limits, **splitting), **paths))
         return
     settings = PrepareSettings(

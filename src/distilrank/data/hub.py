@@ -269,6 +269,30 @@ def _group_of(inputs: list[Any], target: Any) -> Group:
     return Group(query=query, passages=passages, relevance=(1.0,) + (0.0,) * (len(passages) - 1), scores=numbers)
 
 
+LABELLED_SPLITS = {
+    "train": ("train",),
+    "dev": ("validation", "validation_matched", "dev"),
+    "test": ("test", "test_matched"),
+}
+"""Split -> what it may be called on the hub; of MNLI the matched ones are taken."""
+
+
+def labelled_splits(name: str, *, offline: bool = False) -> dict[str, str]:
+    """Return split (train, dev, test) -> its name on the hub, for those that the dataset has.
+
+    Raises:
+        InputError: There is no such configuration, or it has no train split.
+        OfflineError: The dataset could not be looked up.
+    """
+    where, config = _address(name)
+    with _asking(name, offline) as datasets:
+        names = datasets.get_dataset_split_names(where, config)
+    found = {split: next((n for n in usual if n in names), None) for split, usual in LABELLED_SPLITS.items()}
+    if found["train"] is None:
+        raise InputError(f"{name} has the splits {', '.join(names)} but no train split; name another configuration")
+    return {split: own for split, own in found.items() if own is not None}
+
+
 def read_hub_examples(
     name: str,
     *,
@@ -284,7 +308,8 @@ def read_hub_examples(
 ) -> ClassificationData:
     """Read a split of a hub dataset for classification; the arguments are those of `read_examples`.
 
-    When ``label_names`` is None and the dataset names the classes of the label column, those names are used.
+    When ``label_names`` is None and the dataset names the classes of the label column, those names are used. A split
+    whose labels are all -1, as those of GLUE's tests, has none.
 
     Raises:
         InputError: The columns are not found, or a row is bad and not allowed.
@@ -294,6 +319,8 @@ def read_hub_examples(
     column = label or next((column for column in LABELS if column in rows.column_names), None)
     if label_names is None and column is not None:
         label_names = getattr(rows.features.get(column), "names", None)
+    if labelled and column in rows.column_names and set(rows.unique(column)) == {-1}:
+        labelled = False
     return examples_of_rows(
         iter(enumerate(rows, start=1)),
         source=name,

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from distilrank.data.classification import ClassificationData, read_examples, write_examples
 from distilrank.data.files import file_hash, write_json, write_manifest
+from distilrank.data.hub import PREFIX, labelled_splits, read_hub_examples
 from distilrank.data.labels import Kind
 from distilrank.data.lines import BadLines
+from distilrank.data.named import is_named
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, SettingsError
 from distilrank.evaluation.diagnostics import diagnose_classification
@@ -63,9 +65,15 @@ class ClassificationSettings:
             raise SettingsError(f"max_tokens is {self.max_tokens}, give at least 8")
 
 
-def is_classification(folder: str | Path) -> bool:
-    """Tell whether a folder holds classification data: files called after splits, and no queries."""
-    names = [path.name for path in Path(folder).iterdir()]
+def is_classification(data: str | Path) -> bool:
+    """Tell classification data from ranking data.
+
+    A folder holds files called after splits, and no queries. Of the hub it is what is named with a configuration, as
+    GLUE's tasks are (``hf:nyu-mll/glue:qnli``): ranking collections there have none to choose.
+    """
+    if is_named(data):
+        return str(data).startswith(PREFIX) and ":" in str(data).removeprefix(PREFIX)
+    names = [path.name for path in Path(data).iterdir()]
     return any(map(_FILE.fullmatch, names)) and not any(name.startswith("queries") for name in names)
 
 
@@ -91,37 +99,43 @@ def prepare_classification(
     tokenizer: str | Path | None = None,
     skip_bad: int = 0,
     overwrite: bool = False,
+    offline: bool = False,
 ) -> Prepared:
-    """Prepare a folder of classification data.
+    """Prepare classification data.
 
     Texts that two splits share are left out of train (or of dev, when a test has them). A split other than train
     without a column of labels is kept without labels.
 
     Args:
-        data: A folder with train.tsv, .csv or .jsonl, and dev and test if there are any.
+        data: A folder with train.tsv, .csv or .jsonl, and dev and test if there are any; or ``hf:OWNER/NAME[:CONFIG]``.
         out: The folder to make. It appears whole or not at all; finished by the same command, it is left alone.
         settings: See ``ClassificationSettings``; None takes the defaults.
         tokenizer: A model folder whose tokeniser measures lengths; None approximates them from words.
         skip_bad: Bad lines that may be skipped, over all files.
         overwrite: Replace a folder that another ``prepare`` made.
+        offline: Whether to use only what of the hub is on this machine.
 
     Raises:
         InputError: Something is wrong with the data or with what stands in ``out``; nothing is left behind.
+        OfflineError: A dataset of the hub could not be fetched.
         ResumeError: ``out`` was made by another command.
     """
     settings = settings or ClassificationSettings()
     out, bad = Path(out), BadLines(skip_bad)
-    inputs = classification_files(data)
-    if TRAIN not in inputs:
+    inputs = {} if is_named(data) else classification_files(data)
+    if TRAIN not in inputs and not is_named(data):
         raise InputError("has no training split; expected train.tsv, train.csv or train.jsonl", path=data)
     tokenizer_name = None if tokenizer is None else str(tokenizer)
     recorded = {**asdict(settings), "tokenizer": tokenizer_name, "skip_bad": skip_bad}
+    if is_named(data):
+        recorded["data"] = str(data)
     hashes = {name: file_hash(path) for name, path in inputs.items()}
     if is_done(out, verb=VERB, settings=recorded, inputs=hashes, overwrite=overwrite):
         return Prepared.open(out, was_done=True)
     counter = None if tokenizer is None else PairTokenizer.from_folder(tokenizer)
     with whole_folder(out) as partial:
-        splits, left_out = _splits(inputs, settings, bad)
+        read = _read_hub(str(data), settings, bad, offline) if is_named(data) else _read_files(inputs, settings, bad)
+        splits, left_out = _splits(read, settings)
         facts = _write(partial, splits, left_out, settings, counter)
         made = {path.name: path for path in sorted(partial.iterdir())}
         extra = {**facts, "skipped": [str(error) for error in bad.skipped]}
@@ -129,12 +143,40 @@ def prepare_classification(
     return Prepared.open(out, was_done=False)
 
 
-def _splits(
+def _read_files(
     files: dict[str, Path], settings: ClassificationSettings, bad: BadLines
-) -> tuple[dict[str, ClassificationData], list[LeftOut]]:
-    """Read the files, take missing splits out of train, and take out what splits share."""
+) -> dict[str, ClassificationData]:
+    """Read the splits that are there, the classes of all as train has them."""
     train = _read(files[TRAIN], settings, bad, None)
-    read = {split: train if split == TRAIN else _read(path, settings, bad, train) for split, path in files.items()}
+    return {split: train if split == TRAIN else _read(path, settings, bad, train) for split, path in files.items()}
+
+
+def _read_hub(
+    name: str, settings: ClassificationSettings, bad: BadLines, offline: bool
+) -> dict[str, ClassificationData]:
+    """Read the splits that the hub has, the classes of all as train has them."""
+    read: dict[str, ClassificationData] = {}
+    for split, theirs in labelled_splits(name, offline=offline).items():
+        train = read.get(TRAIN)
+        read[split] = read_hub_examples(
+            name,
+            split=theirs,
+            text=settings.text,
+            text_pair=settings.text_pair,
+            label=settings.label,
+            label_names=train.label_names if train and train.label_names else None,
+            kind=train.kind if train else settings.kind,
+            bad=bad,
+            offline=offline,
+        )
+    return read
+
+
+def _splits(
+    read: dict[str, ClassificationData], settings: ClassificationSettings
+) -> tuple[dict[str, ClassificationData], list[LeftOut]]:
+    """Take missing splits out of train, and take out what splits share."""
+    train = read[TRAIN]
     examples = {f"{split} #{n}": example for split in read for n, example in enumerate(read[split].examples, 1)}
     texts = {key: pair_text(example) for key, example in examples.items()}
     members: dict[str, Sequence[str]] = {
