@@ -7,6 +7,9 @@ Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network", 2015, htt
 alpha = 0.5 and T = 1 as in the "standard" mode of Simplified TinyBERT's code (Chen et al. 2021), which compares
 with it. A one-logit ranker enters as the two classes [0, z]. Several labels at once are each such a pair of classes,
 and regression compares numbers by squared error, as TinyBERT's code does.
+
+``objective: mse`` compares raw logits by squared error instead of distributions, which is how the small cross-encoders
+of sentence-transformers learn from their teachers' scores.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +25,7 @@ from transformers import PreTrainedModel
 
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, SettingsError
-from distilrank.losses import hard_loss, soft_loss
+from distilrank.losses import hard_loss, logit_mse, soft_loss
 from distilrank.models.answers import Answers, answer
 from distilrank.models.frozen import frozen
 from distilrank.models.matching import require_positions, require_same_labels, same_tokens
@@ -37,7 +41,8 @@ class StandardDistillationSettings:
 
     Attributes:
         alpha: Share of the soft term, from 0 (labels only) to 1 (teacher only).
-        temperature: Of the soft term.
+        temperature: Of the soft term; raw logits have none.
+        objective: "mse": the soft term is the squared error of the raw logits. None: cross entropy, by problem.
         max_tokens: Longest pair.
         batch_tokens: Most tokens run at once, padding included; changes no result. None: what suits the device.
         training: As Simplified TinyBERT's: batch of 64, 5e-5, 2 epochs, 10% warm-up.
@@ -45,6 +50,7 @@ class StandardDistillationSettings:
 
     alpha: float = 0.5
     temperature: float = 1.0
+    objective: Literal["mse"] | None = None
     max_tokens: int = 256
     batch_tokens: int | None = None
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=2, batch_size=64))
@@ -54,6 +60,10 @@ class StandardDistillationSettings:
         require_sizes(max_tokens=self.max_tokens, batch_tokens=self.batch_tokens, temperature=self.temperature)
         if not 0 <= self.alpha <= 1:
             raise SettingsError(f"alpha is {self.alpha} but must lie between 0 and 1")
+        if self.objective not in (None, "mse"):
+            raise SettingsError(f"objective is {self.objective!r} but must be mse or null")
+        if self.objective == "mse" and self.temperature != 1:
+            raise SettingsError(f"temperature is {self.temperature}, but objective: mse compares raw logits; leave it")
 
 
 def distil(
@@ -133,7 +143,10 @@ def loss_terms(
     if settings.alpha > 0:
         if teacher is None:
             raise ValueError(f"alpha is {settings.alpha}, but there are no answers of a teacher")
-        soft = soft_loss(student.logits, teacher.logits, problem=problem, temperature=settings.temperature)
+        if settings.objective == "mse":
+            soft = logit_mse(student.logits, teacher.logits)
+        else:
+            soft = soft_loss(student.logits, teacher.logits, problem=problem, temperature=settings.temperature)
         terms["soft"] = settings.alpha * soft
     if settings.alpha < 1:
         if batch.labels is None:
