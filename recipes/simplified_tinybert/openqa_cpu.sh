@@ -43,13 +43,19 @@ judge() { # name of the system, options that name the teacher's run or the basel
   done
 }
 
+judged() { # name of the system: whether every test set has its result, so that the model is not needed
+  local set
+  for set in "${!test[@]}"; do [ -f "$RESULTS/$1.$set.json" ] || return 1; done
+}
+
 judge teacher
 for seed in $SEEDS; do
   student="--teacher $OUT/teacher --layers 3 --learning-rate 2e-4 --steps $STUDENT_STEPS --batch-size 64 --seed $seed"
   student="$student --triples $((STUDENT_STEPS * 32))"
-  $distilrank distil $common $student --procedure standard --set alpha=0 --out "$OUT/labels-$seed"
-  $distilrank distil $common $student --procedure standard --out "$OUT/standard-$seed"
-  $distilrank distil $common $student --procedure simplified_tinybert --out "$OUT/simplified-$seed"
+  judged "labels-$seed" || $distilrank distil $common $student --procedure standard --set alpha=0 --out "$OUT/labels-$seed"
+  judged "standard-$seed" || $distilrank distil $common $student --procedure standard --out "$OUT/standard-$seed"
+  judged "simplified-$seed" || $distilrank distil $common $student --procedure simplified_tinybert \
+    --out "$OUT/simplified-$seed"
   judge "labels-$seed" --teacher "$OUT/teacher.SET.trec"
   judge "standard-$seed" --teacher "$OUT/teacher.SET.trec" --baseline "$OUT/labels-$seed.SET.trec"
   judge "simplified-$seed" --teacher "$OUT/teacher.SET.trec" --baseline "$OUT/labels-$seed.SET.trec" \
