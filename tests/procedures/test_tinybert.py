@@ -32,7 +32,14 @@ from distilrank.records import Example
 from distilrank.training.examples import LabelledBatch
 from distilrank.training.journal import read_steps
 from distilrank.training.settings import TrainingSettings
-from tests.procedures.networks import MAX_TOKENS, as_batches, both_answers, labelled_pairs, teacher_and_student
+from tests.procedures.networks import (
+    MAX_TOKENS,
+    as_batches,
+    both_answers,
+    labelled_pairs,
+    modes,
+    teacher_and_student,
+)
 from tests.tiny import tiny_model, tiny_tokenizer
 
 Array = NDArray[np.float64]
@@ -196,6 +203,20 @@ def test_terms_are_those_of_an_independent_computation(lambdas: tuple[float, ...
     assert values(again) == {name: relative(value) for name, value in values(terms).items()}
 
 
+def test_a_batch_is_the_mean_of_its_parts() -> None:
+    teacher, student = teacher_and_student()
+    examples, projections, settings = labelled_pairs(6), wide(), task_settings()
+
+    def terms(part: list[Example]) -> dict[str, float]:
+        (batch,) = as_batches(part)
+        answers = both_answers(student, teacher, batch, UNIFORM)
+        layers = layer_terms(*answers, batch.batch.attention_mask, projections, UNIFORM, settings)
+        return values({**layers, **answer_terms(*answers, batch, settings)})
+
+    parts = terms(examples[:2]), terms(examples[2:])
+    assert terms(examples) == {name: relative((2 * parts[0][name] + 4 * parts[1][name]) / 6) for name in parts[0]}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_each_term_is_left_out_by_its_weight(name: str) -> None:
     teacher, student = teacher_and_student()
@@ -306,6 +327,7 @@ def test_the_layers_stage_then_the_answers_stage(stages: Callable[..., list[dict
         ({"answers_stage": False}, [NAMES], [True]),
         ({"predictions": "labels"}, [NAMES, ("hard",)], [True, False]),
         ({"task_distillation": False}, [("hard",)], [False]),
+        ({"task_distillation": False, "predictions": "teacher"}, [("hard",)], [False]),
         ({"embedding": 0.0}, [("hidden", "attention"), ("soft",)], [True, True]),
     ],
 )
@@ -341,6 +363,20 @@ def test_numbers_learn_from_the_labels_of_the_original_examples(
         with torch.no_grad():
             logits = student(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits[:, 0].numpy()
         assert answers["terms"][0]["hard"] == relative(float(np.square(logits - 3.5).mean()))
+
+
+def test_the_teacher_is_only_read_in_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, student = teacher_and_student()
+    teacher.train()
+    seen: list[set[bool]] = []
+    for stage in (task, general):
+        monkeypatch.setattr(stage, "train", lambda **_: seen.append(set(modes(teacher))))
+    given: dict[str, Any] = {"folder": Path("r"), "command": {}}
+    with pytest.raises(AssertionError):  # this loop has no result
+        distil(student, teacher, tiny_tokenizer(), labelled_pairs(2), settings=task_settings(), **given)
+    settings = GeneralDistillationSettings(max_tokens=MAX_TOKENS)
+    general_distil(student, teacher, tiny_tokenizer(), text_chunks(2), settings=settings, **given)
+    assert seen == [{False}, {False}, {False}]
 
 
 @pytest.mark.parametrize("rule", ["uniform", "top", "bottom", (4, 1)])
@@ -446,11 +482,11 @@ def test_what_the_loop_is_told_in_general_distillation(monkeypatch: pytest.Monke
     monkeypatch.setattr(general, "train", lambda **given: told.update(given))
     chunks = text_chunks(4)
     for published in (False, True):
-        settings = GeneralDistillationSettings(max_tokens=MAX_TOKENS, as_published=published, training=training())
+        settings = GeneralDistillationSettings(max_tokens=64, as_published=published, training=training())
         general_distil(student, teacher, tiny_tokenizer(), chunks, settings=settings, folder=Path("r"), command={})
         (part,) = told["split"](chunks)
         batch = part.content
-        assert (batch.input_ids.shape[1] == MAX_TOKENS) == published or max(map(len, chunks)) == MAX_TOKENS
+        assert (batch.input_ids.shape[1] == 64) == published
         assert told["settings"].optimiser == ("bert_adam" if published else None)
         projections = told["projections"].double()
         answers = both_answers(student, teacher, LabelledBatch(batch, None), UNIFORM)
@@ -533,5 +569,5 @@ def test_the_published_constants() -> None:
     run = GeneralDistillationSettings().training
     assert (run.batch_size, run.learning_rate, run.epochs, run.warmup_share) == (256, 5e-5, 3, 0.1)
     epochs = {name: table["layers.epochs"] for name, table in TASKS.items()}
-    assert epochs == {"cola": 50, "mnli": 10, "qnli": 10, "qqp": 10, "mrpc": 20, "rte": 20, "sst-2": 20, "sts-b": 20}
-    assert {name for name, table in TASKS.items() if table["max_tokens"] == 64} == {"cola", "sst-2"}
+    assert epochs == {"cola": 50, "mnli": 10, "qnli": 10, "qqp": 10, "mrpc": 20, "rte": 20, "sst2": 20, "stsb": 20}
+    assert {name for name, table in TASKS.items() if table["max_tokens"] == 64} == {"cola", "sst2"}

@@ -55,7 +55,7 @@ def test_two_classes_of_any_names_are_numbered_and_lines_counted(
     model, scorer = classifier(tmp_path / "model", ("negative", "positive"))
     texts = [query for query, _ in tiny_pairs(11)]
     data = test_file(tmp_path / "test.tsv", "sentence\tlabel", [f"{text}\t-1" for text in texts])
-    (_, *lines) = written(write_submission(model, data, tmp_path / "out", task="sst-2", shown=False))
+    (_, *lines) = written(write_submission(model, data, tmp_path / "out", task="sst2", shown=False))
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["SST-2.tsv"]
     assert lines == [[str(i), str(best)] for i, best in enumerate(scorer.logits(texts).argmax(axis=1))]
 
@@ -74,7 +74,7 @@ def test_numbers_stay_between_0_and_5(tmp_path: Path) -> None:
 def test_what_is_not_the_tasks_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     model, _ = classifier(tmp_path / "model", ("LABEL_0", "LABEL_1"))
     data = test_file(tmp_path / "test.tsv", "index\tsentence", ["0\tred dog"])
-    with pytest.raises(SettingsError, match="task 'MNLI' is unknown; did you mean 'mnli-m'"):
+    with pytest.raises(SettingsError, match="task 'MNLI' is unknown; did you mean 'MNLI-m'"):
         write_submission(model, data, tmp_path / "out", task="MNLI", shown=False)
     with pytest.raises(ModelError, match="predicts LABEL_0, LABEL_1, but RTE wants entailment, not_entailment"):
         write_submission(model, data, tmp_path / "out", task="RTE", shown=False)

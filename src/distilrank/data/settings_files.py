@@ -191,4 +191,5 @@ def _default(kind: type, name: str) -> Any:
 
 
 def _unknown(name: str, known: Sequence[str], path: str | Path | None) -> SettingsError:
-    return SettingsError(f"setting {name!r} is unknown{nearest(name, known)}; there are {', '.join(known)}", path=path)
+    listed = ", ".join(dict.fromkeys(known))  # two stages have the same ones
+    return SettingsError(f"setting {name!r} is unknown{nearest(name, known)}; there are {listed}", path=path)

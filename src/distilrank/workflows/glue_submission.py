@@ -52,7 +52,7 @@ def write_submission(
         model: A classifier, or a model of one number for STS-B: a folder or a name on the hub.
         data: The task's test file; labels in it are not looked at.
         folder: Made when missing.
-        task: A key of ``TASKS``, in capitals or not.
+        task: A key of ``TASKS``, in capitals or not, with hyphens or without.
         offline: Whether to use only what is on this machine.
         bad: How many bad lines may be skipped; the server refuses a file that lacks some.
         shown: Whether to show progress on standard error.
@@ -64,11 +64,7 @@ def write_submission(
         SettingsError: There is no such task.
         ModelError: The model's labels are not the task's.
     """
-    spelling = {name.lower(): name for name in TASKS}
-    if task.lower() not in spelling:
-        problem = f"task {task!r} is unknown{nearest(task.lower(), spelling)}; there are {', '.join(TASKS)}"
-        raise SettingsError(problem)
-    task = spelling[task.lower()]
+    task = _known(task)
     network = load_network(model, offline=offline)
     names = _names(stored_label_names(network.model.config), task, model)
     examples = read_examples(data, labelled=False, bad=bad).examples
@@ -83,6 +79,14 @@ def write_submission(
             for place, (example, prediction) in enumerate(zip(part, predictions, strict=True), start=start):
                 out.write(f"{example.example_id or place}\t{prediction}\n")
     return file
+
+
+def _known(task: str) -> str:
+    """Return a task as GLUE writes it, from what may be the hub's name for it, such as sst2."""
+    for name in TASKS:
+        if task.lower().replace("-", "") == name.lower().replace("-", ""):
+            return name
+    raise SettingsError(f"task {task!r} is unknown{nearest(task, TASKS)}; there are {', '.join(TASKS)}")
 
 
 def _names(stored: Sequence[str], task: str, model: str | Path) -> Sequence[str]:

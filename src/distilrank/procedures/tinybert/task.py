@@ -32,8 +32,8 @@ TASKS: dict[str, dict[str, object]] = {
     "qnli": {"layers.epochs": 10.0, "max_tokens": 128},
     "qqp": {"layers.epochs": 10.0, "max_tokens": 128},
     "rte": {"layers.epochs": 20.0, "max_tokens": 128},
-    "sst-2": {"layers.epochs": 20.0, "max_tokens": 64},
-    "sts-b": {"layers.epochs": 20.0, "max_tokens": 128},
+    "sst2": {"layers.epochs": 20.0, "max_tokens": 64},
+    "stsb": {"layers.epochs": 20.0, "max_tokens": 128},
 }
 """Section 4.2: epochs of the layers stage, and longest example, where they are not those of the other tasks."""
 
