@@ -157,7 +157,8 @@ def _classify(
     if model is None:
         raise InputError("is classification data; name the classifier to measure", path=data)
     evaluated = evaluate_classification(model, data=data, split=split, max_examples=max_examples, bad=bad, **options)
-    _print(classification_tables(evaluated.evaluation), [], bad)
+    measured = next(iter(evaluated.inputs.values()))
+    _print(classification_tables(evaluated.evaluation), [f"measured on {measured}"], bad)
     if json_file is not None:
         settings = {"split": split, "max_queries": max_examples}
         _write(json_file, str(data), settings, evaluated.hashes(), bad, evaluated.evaluation.as_dict())

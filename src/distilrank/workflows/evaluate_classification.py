@@ -120,10 +120,23 @@ def _read(data: Path, file: Path, network: TorchScorer, *, bad: BadLines | None)
     """Read the examples; their labels mean what the folder says, or, in a file alone, what the classifier says."""
     if (data / "labels.json").is_file():
         known = read_json(data / "labels.json")
-        return read_examples(file, label_names=known["label_names"] or None, kind=known["kind"], bad=bad)
-    names = _stored_names(network)
-    kind = _KINDS.get(str(network.model.config.problem_type)) or ("regression" if len(names) == 1 else None)
-    return read_examples(file, label_names=None if kind == "regression" else names, kind=kind, bad=bad)
+        names, kind = known["label_names"] or None, known["kind"]
+    else:
+        names = _stored_names(network)
+        kind = _KINDS.get(str(network.model.config.problem_type)) or ("regression" if len(names) == 1 else None)
+        names = None if kind == "regression" else names
+    try:
+        return read_examples(file, label_names=names, kind=kind, bad=bad)
+    except InputError as error:
+        if error.line is not None:
+            raise
+        # A problem of the whole file: its labels may be all that is missing, as in GLUE's tests.
+        try:
+            read_examples(file, labelled=False, bad=BadLines(allowed=bad.allowed if bad else 0))
+        except InputError:
+            raise error from None
+        hint = "measure another split, such as --split dev, or have it predicted with: distilrank glue-submission"
+        raise InputError(f"has no labels to measure against; {hint}", path=file) from None
 
 
 def _first(data: ClassificationData, count: int | None) -> ClassificationData:
