@@ -356,6 +356,21 @@ def test_unlabelled_text_has_the_teachers_decision_for_a_label_when_alpha_is_abo
     assert np.mean(logits_of(opposite).argmax(axis=1) == RIGHT) < 0.1
 
 
+def test_where_labels_alone_teach_the_teacher_is_not_asked(tmp_path: Path) -> None:
+    asked: list[object] = []
+    teacher = knowing_teacher(two_classes, num_labels=2)
+    teacher.register_forward_pre_hook(lambda module, args: asked.append(module))
+    labelled = [replace(example, label=i % 2) for i, example in enumerate(TRAIN)]
+    for name, alpha, examples, expected in (
+        ("labels", 1.0, labelled, False),
+        ("one without", 1.0, [*labelled, TEST[0]], True),
+        ("both", 0.5, labelled, True),
+    ):
+        asked.clear()
+        run(new_student(), teacher, tmp_path / name, settings_of(steps=1, alpha=alpha), examples=examples)
+        assert bool(asked) == expected
+
+
 def test_soft_cross_entropy_and_kl_lead_to_the_same_student(tmp_path: Path) -> None:
     teacher = knowing_teacher(two_classes, num_labels=2)
     students = []

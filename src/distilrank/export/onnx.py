@@ -24,6 +24,7 @@ from distilrank.data.files import atomic_write_bytes
 from distilrank.data.tokens import PairTokenizer, TokenArrays
 from distilrank.errors import MissingExtraError, ModelError
 from distilrank.models.answers import Batch, answer, takes_token_types
+from distilrank.models.bilstm import BiLstmForSequenceClassification
 
 if TYPE_CHECKING:
     import onnx
@@ -62,8 +63,14 @@ def export_onnx(model: PreTrainedModel, tokenizer: PairTokenizer, folder: str | 
 
     Raises:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
-        ModelError: The graph differs from torch by more than ``PARITY`` or answers the same to everything.
+        ModelError: The graph differs from torch by more than ``PARITY`` or answers the same to everything, or the
+            network is a BiLSTM, whose packed sequences torch does not export.
     """
+    if isinstance(model, BiLstmForSequenceClassification):
+        raise ModelError(
+            "a BiLSTM has no ONNX export in this version; rank and evaluate run it with torch, "
+            "and distilrank encode reads a ranker's passages ahead"
+        )
     require_libraries()
     # A copy: moving to the CPU and switching to evaluation mode must not be seen outside.
     model = copy.deepcopy(model).cpu().float().eval()

@@ -135,7 +135,7 @@ class TransferBatch:
 
     Attributes:
         batch: Word ids, (batch, length).
-        teacher: The teacher's logits, (batch, labels).
+        teacher: The teacher's logits, (batch, labels); zeros where labels alone are learnt from.
         labels: As the losses over labels want them; where an example has none, the teacher's decision.
     """
 
@@ -176,8 +176,11 @@ def distil(
     require_same_labels(student, teacher)
     require_form(student, examples)
     teacher.to(usual_device())  # type: ignore[arg-type]
-    scorer = TorchScorer(teacher, teacher_tokenizer, precision=settings.training.precision)
-    logits = teacher_logits(scorer, examples, folder=folder / "teacher", command=command)
+    if settings.alpha < 1 or any(example.label is None for example in examples):
+        scorer = TorchScorer(teacher, teacher_tokenizer, precision=settings.training.precision)
+        logits = teacher_logits(scorer, examples, folder=folder / "teacher", command=command)
+    else:  # labels alone: nothing of the teacher is read
+        logits = np.zeros((len(examples), int(student.config.num_labels or 0)), np.float32)
     limited = tokenizer.with_max_tokens(settings.max_tokens)
     problem = student.config.problem_type
     training = settings.training

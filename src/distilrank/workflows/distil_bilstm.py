@@ -114,9 +114,11 @@ def distil_bilstm(
     card = ModelCard(
         name=out.name,
         made_by="a BiLSTM that imitates logits (Tang et al. 2019, arXiv 1903.12136)",
-        data=f"{len(examples):,} examples, {len(own):,} of them from {data.name}, the others augmented",
+        data=f"{len(own):,} examples from {data.name} and {len(examples) - len(own):,} augmented ones",
         classic=False,
         onnx=False,
+        reads_apart=True,
+        limits=["it runs with torch: a BiLSTM has no ONNX export in this version"],
         task="text-classification" if isinstance(source, LabelledData) else "text-ranking",
         ancestry=known_ancestry(teacher),
         teacher=Path(teacher).name,

@@ -31,7 +31,7 @@ class ModelCard:
         made_by: Procedure and objective, such as "Simplified TinyBERT (Chen et al. 2021)".
         data: What it was trained on, with sizes and licences, a sentence or two.
         classic: Whether ``CrossEncoder`` and ``AutoModelForSequenceClassification`` load it. A teacher with the
-            warm cosine head is loaded by distilrank only.
+            warm cosine head and a BiLSTM are loaded by distilrank only.
         onnx: Whether the folder holds an export, which runs without torch.
         task: "text-ranking", "text-classification" for a classifier, or "feature-extraction" for an encoder.
         ancestry: What the weights it started from had seen. None: started at random or not known.
@@ -46,6 +46,7 @@ class ModelCard:
         ms_per_100_passages: Milliseconds to score 100 passages of one query, with ``machine`` saying where.
         machine: Such as "2 CPU cores, onnxruntime".
         max_tokens: Longest pair, in tokens; the rest of a passage is cut off.
+        reads_apart: Whether that limits each text of a pair by itself.
         command: The command that made it.
         seed: Of the training.
         language: ISO 639 code.
@@ -71,6 +72,7 @@ class ModelCard:
     ms_per_100_passages: float | None = None
     machine: str = ""
     max_tokens: int | None = None
+    reads_apart: bool = False
     command: str = ""
     seed: int | None = None
     language: str = "en"
@@ -239,7 +241,8 @@ def _size(card: ModelCard) -> str:
         where = f" ({card.machine})" if card.machine else ""
         lines.append(f"- {card.ms_per_100_passages:,.1f} ms for 100 passages{where}")
     if card.max_tokens is not None:
-        lines.append(f"- reads at most {card.max_tokens} tokens of a pair; the rest is cut off")
+        of = "of each text" if card.reads_apart else "of a pair"
+        lines.append(f"- reads at most {card.max_tokens} tokens {of}; the rest is cut off")
     return "## Size and speed\n\n" + "\n".join(lines) if lines else ""
 
 
@@ -257,6 +260,16 @@ _DISTILRANK_TORCH = """With distilrank:
 
 ```
 distilrank rank "{folder}" --query "why is the sky blue" --passages passages.txt --top-k 10
+```"""
+
+_CLASSIFIER_TORCH = """With distilrank:
+
+```python
+from distilrank.models.load import load_model
+from distilrank.models.scorer import TorchScorer
+
+classifier = TorchScorer(*load_model("{folder}"))
+logits = classifier.logits(texts)  # of pairs: logits(texts, second_texts)
 ```"""
 
 _CROSS_ENCODER = """With sentence-transformers:
@@ -304,6 +317,8 @@ def _usage(card: ModelCard) -> str:
     if card.task == "feature-extraction":
         return "## How to use it\n\n" + _ENCODER.format(folder=folder)
     examples = [_DISTILRANK if card.onnx else _DISTILRANK_TORCH] if ranker else []
+    if not ranker and not card.classic:
+        examples.append(_CLASSIFIER_TORCH)
     if ranker and card.classic:
         examples.append(_CROSS_ENCODER)
     if card.classic:
@@ -312,7 +327,7 @@ def _usage(card: ModelCard) -> str:
     note = (
         ""
         if card.classic
-        else "\n\nIts head is distilrank's own, so other libraries do not load it; "
+        else "\n\nIts layout is distilrank's own, so other libraries do not load it; "
         "distil it into a student of the classic layout for them."
     )
     return "## How to use it\n\n" + "\n\n".join(examples).format(folder=folder, inputs=inputs) + note
