@@ -54,15 +54,7 @@ def fit_mlm_head(
     model, tokenizer = load_masked_language_model(
         started_from, new_head=True, seed=settings.training.seed, offline=offline
     )
-    steps = settings.training.max_steps
-    needed = None if steps is None else steps * settings.training.batch_size + settings.held_out
-    learned: list[str] = []
-    held_out: list[str] = []
-    for number, passage in enumerate(islice(_passages(text, settings.max_tokens), needed)):
-        is_out = number % _HOLD_OUT_EVERY == 0 and len(held_out) < settings.held_out
-        (held_out if is_out else learned).append(passage)
-    if not learned:
-        raise InputError("holds too little text to learn from; give a longer one", path=text)
+    learned, held_out = learned_and_held_out(text, settings)
     result = fit_masked_language_head(
         model,
         tokenizer,
@@ -84,6 +76,24 @@ def fit_mlm_head(
         extra={"started_from": started_from, "parameters": parameters, HIT_RATE: result.best_value},
     )
     return Trained(folder=out, result=result, parameters=parameters)
+
+
+def learned_and_held_out(text: Path, settings: MaskedLanguageHeadSettings) -> tuple[list[str], list[str]]:
+    """Return the passages to learn from, no more than the run needs, and those to measure on: every twentieth.
+
+    Raises:
+        InputError: The text is too short to hold any of it out.
+    """
+    steps = settings.training.max_steps
+    needed = None if steps is None else steps * settings.training.batch_size + settings.held_out
+    learned: list[str] = []
+    held_out: list[str] = []
+    for number, passage in enumerate(islice(_passages(text, settings.max_tokens), needed)):
+        is_out = number % _HOLD_OUT_EVERY == 0 and len(held_out) < settings.held_out
+        (held_out if is_out else learned).append(passage)
+    if not learned:
+        raise InputError("holds too little text to learn from; give a longer one", path=text)
+    return learned, held_out
 
 
 def _passages(text: Path, max_tokens: int) -> Iterator[str]:
