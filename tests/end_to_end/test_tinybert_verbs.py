@@ -139,6 +139,7 @@ def test_a_classifier_learns_from_augmented_examples(
     assert manifest["settings"]["settings"]["max_tokens"] == 40
     command = json.loads((tmp_path / "student" / "run" / "layers" / "command.json").read_text(encoding="utf-8"))
     assert command["examples"] == 12  # the data's ten, and two new ones
+    assert "10 examples from train.tsv and 2 augmented ones" in (tmp_path / "student" / "README.md").read_text("utf-8")
     assert manifest["inputs"]["augmented 1"]["path"] == augmented.as_posix()
     capsys.readouterr()
     assert distilrank(*told, "--max-tokens", 40, "--task", "colla", "--out", tmp_path / "other") == 2
