@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from distilrank.errors import InputError, ModelError
 from distilrank.evaluation.classification import evaluate_classifiers, measure_classification
@@ -162,3 +165,29 @@ def test_draws_of_a_single_class_are_measured_in_silence() -> None:
         labels=[0, 1], logits={"a": logits_of([0, 1])}, kind="classes", system="a", resamples=20
     )
     assert found.intervals["a"]["accuracy"].mean == 1.0
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**31), st.integers(2, 5), st.integers(1, 30))
+def test_classes_are_measured_as_scikit_learn_does(seed: int, classes: int, examples: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, decided = rng.integers(0, classes, size=(2, examples))
+    found = measure_classification(truth.tolist(), np.eye(classes, dtype=np.float32)[decided], "classes")
+    average = {"average": "binary"} if classes == 2 else {"average": "macro", "labels": np.unique(truth)}
+    one = len(np.unique(truth)) == 1 or len(np.unique(decided)) == 1
+    assert list(found.values()) == pytest.approx(
+        [
+            accuracy_score(truth, decided),
+            f1_score(truth, decided, zero_division=0, **average),
+            0.0 if one else matthews_corrcoef(truth, decided),
+        ]
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**31), st.integers(2, 4), st.integers(1, 30))
+def test_several_labels_are_measured_as_scikit_learn_does(seed: int, labels: int, examples: int) -> None:
+    truth, decided = np.random.default_rng(seed).integers(0, 2, size=(2, examples, labels))
+    found = measure_classification(truth.tolist(), (decided - 0.5).astype(np.float32), "multi_label")
+    averages = [f1_score(truth, decided, average=each, zero_division=0) for each in ("micro", "macro")]
+    assert list(found.values()) == pytest.approx([accuracy_score(truth, decided), *averages])

@@ -19,7 +19,6 @@ EXTRA_OF = {
     "onnxscript": "export",
     "safetensors": "train",
     "scipy": "evaluate",
-    "sklearn": "evaluate",
     "tensorboard": "train",
     "textblob": "augment",
     "torch": "train",

@@ -10,7 +10,7 @@ from rich.table import Table
 from distilrank.evaluation.evaluate import Evaluation
 from distilrank.evaluation.intervals import Interval
 
-if TYPE_CHECKING:  # scikit-learn takes a second to load
+if TYPE_CHECKING:
     from distilrank.evaluation.classification import ClassificationEvaluation
 
 
