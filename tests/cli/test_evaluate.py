@@ -409,6 +409,10 @@ def test_a_classifier_beside_its_teacher(
     assert record["inputs"]["test.jsonl"]["sha256"] == file_hash(path)
     assert "30 examples" in shown
     assert "Matthews" in shown
+    # The folder's order of labels need not be the classifier's.
+    (folder / "labels.json").write_text('{"kind": "classes", "label_names": ["yes", "no"]}')
+    assert command(models / "two", "--data", folder, "--json", out)[0] == 0
+    assert means(json.loads(out.read_text()), "two") == means(record, "two")
     # A file alone: the classifier says what its labels are.
     assert command(models / "two", "--data", path, "--max-queries", 10, "--json", out)[0] == 0
     assert json.loads(out.read_text())["examples"] == 10
@@ -425,7 +429,7 @@ def test_numbers_are_correlated(command: Command, models: Path, tmp_path: Path) 
 CLASSIFICATION_MISTAKES = {
     "run": (["{two}", "--run", "BM25", "--depth", "3"], "{file}: is classification data, which has no --run and no"),
     "no model": ([], "{file}: is classification data; name the classifier to measure"),
-    "order of labels": (["{two}", "--data", "{turned}"], "the labels of two are no, yes, those of the data yes, no"),
+    "names of labels": (["{two}", "--data", "{named}"], "the labels of two are no, yes, those of the data bad, good"),
     "split": (["{two}", "--data", "{turned}", "--split", "dev"], "{turned}: has no examples of split 'dev'"),
     "label": (["{two}", "--data", "{odd}"], "{odd}, line 1: label 'perhaps' is not one of no, yes"),
     "classes": (["{two}", "--baseline", "{three}"], "three tells 3 labels apart and two 2"),
@@ -439,8 +443,12 @@ def test_mistakes_with_classifiers(name: str, command: Command, models: Path, tm
     turned.mkdir()
     (turned / "labels.json").write_text('{"kind": "classes", "label_names": ["yes", "no"]}')
     write_examples(turned / "test.jsonl", ["yes", "no"])
+    named = tmp_path / "named"
+    named.mkdir()
+    (named / "labels.json").write_text('{"kind": "classes", "label_names": ["bad", "good"]}')
+    write_examples(named / "test.jsonl", ["bad", "good"])
     places = {
-        **{"two": models / "two", "three": models / "three", "turned": turned},
+        **{"two": models / "two", "three": models / "three", "turned": turned, "named": named},
         "file": write_examples(tmp_path / "file.jsonl", ["yes", "no"] * 3),
         "odd": write_examples(tmp_path / "odd.jsonl", ["perhaps"]),
     }

@@ -9,17 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from distilrank.data.beir import write_corpus, write_qrels, write_queries
-from distilrank.data.classification import ClassificationData
 from distilrank.data.groups import write_groups
 from distilrank.data.trec import write_run
 from distilrank.errors import InputError
-from distilrank.records import Example, Group, Passage, Query
+from distilrank.records import Group, Passage, Query
 from distilrank.workflows.training_data import (
     DevSettings,
     LabelledData,
     RankingData,
     dev_candidates,
-    in_order,
     is_labelled,
 )
 
@@ -151,21 +149,6 @@ def test_labels_take_the_order_of_a_teacher(tmp_path: Path) -> None:
     dev = LabelledData.open(path, order=("b", "a")).dev
     assert dev is not None
     assert [example.label for example in dev.examples] == [1, 0, 1, 0]
-
-
-def test_sets_of_labels_are_put_in_order_too() -> None:
-    data = ClassificationData(
-        examples=[Example(text="x", label=(1, 0)), Example(text="y", label=(1, 1)), Example(text="z", label=(0, 0))],
-        label_names=("a", "b"),
-        kind="multi_label",
-    )
-    ordered = in_order(data, ["b", "c", "a"])
-    assert [example.label for example in ordered.examples] == [(0, 0, 1), (1, 0, 1), (0, 0, 0)]
-    assert in_order(data, ["a", "b"]) is data
-    # Names that the order does not have say nothing about the order.
-    assert in_order(data, ["LABEL_0", "LABEL_1"]) is data
-    numbers = ClassificationData(examples=[Example(text="x", label=1.5)], label_names=(), kind="regression")
-    assert in_order(numbers, ["LABEL_0"]) is numbers
 
 
 @pytest.mark.parametrize(

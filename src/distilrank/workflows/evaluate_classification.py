@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from distilrank.data.classification import ClassificationData, read_examples
 from distilrank.data.files import file_hash, read_json
+from distilrank.data.label_order import in_order
 from distilrank.data.labels import Kind
 from distilrank.data.lines import BadLines
 from distilrank.errors import InputError, ModelError, SettingsError, nearest
@@ -117,16 +118,20 @@ def _file(data: Path, split: str) -> Path:
 
 
 def _read(data: Path, file: Path, network: TorchScorer, *, bad: BadLines | None) -> ClassificationData:
-    """Read the examples; their labels mean what the folder says, or, in a file alone, what the classifier says."""
+    """Read the examples; their labels mean what the folder says, or, in a file alone, what the classifier says.
+
+    They are numbered as the classifier has them, when its names are theirs in another order.
+    """
+    order = _stored_names(network)
     if (data / "labels.json").is_file():
         known = read_json(data / "labels.json")
         names, kind = known["label_names"] or None, known["kind"]
     else:
-        names = _stored_names(network)
+        names = order
         kind = _KINDS.get(str(network.model.config.problem_type)) or ("regression" if len(names) == 1 else None)
         names = None if kind == "regression" else names
     try:
-        return read_examples(file, label_names=names, kind=kind, bad=bad)
+        return in_order(read_examples(file, label_names=names, kind=kind, bad=bad), order)
     except InputError as error:
         if error.line is not None:
             raise
@@ -144,7 +149,7 @@ def _first(data: ClassificationData, count: int | None) -> ClassificationData:
 
 
 def _require_labels(network: TorchScorer, data: ClassificationData, name: str) -> None:
-    """Refuse a classifier whose labels have other names, or another order, than the data's."""
+    """Refuse a classifier whose labels have other names than the data's, or another order than the first's."""
     names = _stored_names(network)
     unnamed = names == [f"LABEL_{place}" for place in range(len(names))]
     if data.kind != "regression" and not unnamed and names != list(data.label_names):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +15,7 @@ from distilrank.data.classification import ClassificationData, read_examples
 from distilrank.data.files import file_hash, read_json
 from distilrank.data.folder import RankingFolder
 from distilrank.data.groups import GroupFile
+from distilrank.data.label_order import in_order
 from distilrank.data.lines import BadLines, read_lines
 from distilrank.data.trec import read_run
 from distilrank.errors import InputError
@@ -182,29 +183,6 @@ class LabelledData:
         labels = [example.label for example in dev.examples if example.label is not None]
 
         return lambda: measure_classification(labels, scorer.logits(texts, pairs), dev.kind)
-
-
-def in_order(data: ClassificationData, order: Sequence[str]) -> ClassificationData:
-    """Return the data with its labels numbered as in ``order`` when that holds all their names, else as it is.
-
-    Case does not matter: a public classifier's POSITIVE is the data's positive.
-    """
-    names = data.label_names
-    known = {name.casefold(): place for place, name in enumerate(order)}
-    if tuple(order) == names or not names or not {name.casefold() for name in names} <= set(known):
-        return data
-    places = [known[name.casefold()] for name in names]
-
-    def moved(example: Example) -> Example:
-        label = example.label
-        if isinstance(label, int):
-            return replace(example, label=places[label])
-        if isinstance(label, tuple):
-            held = {places[place] for place, holds in enumerate(label) if holds}
-            return replace(example, label=tuple(int(place in held) for place in range(len(order))))
-        return example
-
-    return replace(data, examples=[moved(example) for example in data.examples], label_names=tuple(order))
 
 
 class ClassifierScorer(Protocol):
