@@ -8,7 +8,8 @@
 #   .venv/bin/python recipes/classifiers_table.py results/sst2 --against labels
 set -euo pipefail
 DATA=${DATA:-../shared/data} OUT=${OUT:-runs/sst2} RESULTS=${RESULTS:-results/sst2}
-TEACHER_EPOCHS=${TEACHER_EPOCHS:-1} STEPS=${STEPS:-500} GENERAL_STEPS=${GENERAL_STEPS:-400} SEEDS=${SEEDS:-1 2 3} PRECISION=${PRECISION:-bf16}
+TEACHER_EPOCHS=${TEACHER_EPOCHS:-1} STEPS=${STEPS:-500} GENERAL_STEPS=${GENERAL_STEPS:-400}
+SEEDS=${SEEDS:-1 2 3} PRECISION=${PRECISION:-bf16}
 SYSTEMS=${SYSTEMS:-labels standard simplified tinybert bilstm}
 distilrank=${DISTILRANK:-.venv/bin/distilrank}
 common="--data $OUT/data --max-tokens 64 --precision $PRECISION --set dropout=0"
@@ -22,7 +23,8 @@ case " $SYSTEMS " in *" tinybert "*)
 esac
 
 case " $SYSTEMS " in *" bilstm "*)
-  [ -f "$OUT/rules.jsonl" ] || $distilrank augment --data "$OUT/data" --method rules --set variants=1 --out "$OUT/rules.jsonl" ;;
+  [ -f "$OUT/rules.jsonl" ] || $distilrank augment --data "$OUT/data" --method rules --set variants=1 \
+    --out "$OUT/rules.jsonl" ;;
 esac
 
 judge() { # name of the system, further options
@@ -44,6 +46,7 @@ distil() { # system, seed
         --set layers.learning_rate=2e-4 --set answers.learning_rate=2e-4 ;;
     bilstm) # small batches, and more of them: nothing in it is pre-trained but the word vectors
       $distilrank distil --data "$OUT/data" $to --procedure bilstm --shape 150/200 --augmented "$OUT/rules.jsonl" \
+        --set student.vocabulary_size=20000 \
         --vectors "$DATA/word_vectors/w2v_wiki_books_100d.txt.gz" --precision "$PRECISION" --steps $((STEPS * 6)) ;;
   esac
 }
