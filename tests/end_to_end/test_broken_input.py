@@ -123,7 +123,7 @@ BROKEN: list[Case] = [
     ("a name without a value", lambda w: w.fine_tune("--set", "scores"), r"--set wants name=value, not 'scores'"),
     (
         "an unknown procedure",
-        lambda w: w.distil("--layers", 2, "--procedure", "standart"),
+        lambda w: w.distil("--procedure", "standart"),
         r"'standart' is unknown; did you mean 'stand",
     ),
     (

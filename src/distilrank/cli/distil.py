@@ -123,6 +123,7 @@ def distil(
         )
         show(trained, bad)
         return
+    chosen = procedure_named(procedure)  # before anything that is said of the student
     refuse(procedure, {"--vectors": vectors})
     trained = run(
         procedure,
@@ -131,7 +132,7 @@ def distil(
         out=out,
         student=StudentSettings(shape=shape, layers=layers, copy=copy, copy_layers=chosen_layers, start=student),
         settings=read_settings(
-            procedure_named(procedure).settings,
+            chosen.settings,
             settings,
             given=given,
             changes=set_ or (),
