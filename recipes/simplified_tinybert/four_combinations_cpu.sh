@@ -15,17 +15,7 @@ DEPTH=${DEPTH:-50} QUERIES=${QUERIES:-200} PRECISION=${PRECISION:-bf16} TEACHER=
 distilrank=${DISTILRANK:-.venv/bin/distilrank}
 mkdir -p "$RESULTS"
 
-judge() { # name of the system, options; SET in them stands for the test set
-  local name=$1
-  shift
-  for set in trec_dl19 openqa_dev; do
-    local test="--data $DATA/trec_dl19 --run BM25 --depth $DEPTH --measures nDCG@10,RR(rel=2)@10,AP(rel=2)"
-    [ $set = trec_dl19 ] || test="--data $OUT/data --split dev --depth 20 --max-queries $QUERIES --measures nDCG@10,RR@10"
-    [ -f "$RESULTS/$name.$set.json" ] && continue
-    $distilrank evaluate "${SYSTEM:-$OUT/$name}" $test --json "$RESULTS/$name.$set.json" \
-      --out-run "$OUT/$name.$set.trec" "${@//SET/$set}"
-  done
-}
+source "$(dirname "$0")/../judge_on_openqa.sh"
 
 $distilrank general-distil --text "$DATA/wikipedia_2015_26k/passages.tsv.xz" --teacher minilm-l6 --layers 3 \
   --steps "$GENERAL_STEPS" --batch-size 32 --learning-rate 2e-4 --precision "$PRECISION" --out "$OUT/general_3"

@@ -121,8 +121,8 @@ def usual_batch_tokens(device: torch.device | str) -> int:
 def usual_padding(device: torch.device | str) -> int:
     """Return the number of which the padded lengths of a training's batches are multiples.
 
-    On a CPU the kernels of every new shape are compiled and kept, at about 10 MB a shape: a training of some hundred
-    steps meets hundreds of shapes, whose memory then makes every allocation slow. Multiples of 8 suit a GPU.
+    On a CPU the kernels of every new shape are compiled and kept, at about 10 MB a shape, and a training meets hundreds
+    of shapes (docs/decisions/0008). Multiples of 8 suit a GPU.
     """
     return 16 if torch.device(device).type == "cpu" else 8
 
