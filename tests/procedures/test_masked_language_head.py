@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from distilrank.models.masked_language import load_masked_language_model
 from distilrank.procedures.masked_language_head import (
     HIT_RATE,
     MaskedLanguageHeadSettings,
+    _masked,
     _single_pieces,
     _split,
     fit_masked_language_head,
@@ -95,6 +97,8 @@ def test_a_share_of_the_tokens_is_masked_and_no_special_one() -> None:
     assert content.wanted.tolist()[:3] == [VOCABULARY.index("dog")] * 3
     drawn = [int(part.content.masked[1].nonzero()) for part in parts(texts, tiny_settings(), times=40)]
     assert set(drawn) == {1, 2, 3}
+    (more,) = parts(texts, tiny_settings(masked_share=0.4))
+    assert more.content.masked.sum(dim=1).tolist() == [8, 1]  # 40% of 20 and of 3
 
 
 def test_the_bias_starts_from_how_frequent_tokens_are(tmp_path: Path) -> None:
@@ -139,6 +143,22 @@ def test_hit_rate_by_hand() -> None:
         return hit_rate_measure(model, tokenizer, texts, settings=tiny_settings(), k=k)()
 
     assert (rate(1), rate(2), rate(len(VOCABULARY))) == (0.5, 0.75, 1.0)
+
+
+def test_the_same_words_are_masked_each_time_and_others_by_another_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+
+    def masked(encoded: Any, places: Any, *rest: Any) -> Any:
+        seen.append([int(place) for chosen in places for place in chosen])
+        return _masked(encoded, places, *rest)
+
+    monkeypatch.setattr("distilrank.procedures.masked_language_head._masked", masked)
+    texts = tiny_texts(20)
+    training = replace(tiny_settings().training, seed=7)
+    for settings in (tiny_settings(), tiny_settings(), replace(tiny_settings(), training=training)):
+        hit_rate_measure(tiny_masked_model(), tiny_tokenizer().with_max_tokens(24), texts, settings=settings)()
+    once = len(seen) // 3
+    assert seen[:once] == seen[once : 2 * once] != seen[2 * once :]
 
 
 def test_only_words_of_one_piece_are_measured() -> None:

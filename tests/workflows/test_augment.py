@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from distilrank.augmentation.candidates import Blank, MaskedLanguageCandidates
 from distilrank.augmentation.tinybert import TinyBertAugmentation, TinyBertAugmenter
 from distilrank.cli.app import build_app, run
 from distilrank.cli.augment import augment as verb
@@ -14,11 +15,12 @@ from distilrank.data.classification import read_examples
 from distilrank.errors import InputError, ResumeError, SettingsError
 from distilrank.models.save import save_model
 from distilrank.records import Example
-from distilrank.workflows.augment import AugmentationSources, Augmented, augment, settings_of_task
-from tests.augmentation.networks import tiny_masked_model, tiny_vectors
+from distilrank.workflows.augment import AugmentationSources, Augmented, _tinybert, augment, settings_of_task
+from tests.augmentation.networks import tiny_candidates, tiny_masked_model, tiny_vectors
 from tests.tiny import tiny_tokenizer
 
 TEXTS = ["the red dog", "what is a song", "old city bank", "moon and star", "the sea", "fast bird"]
+READINGS: tuple[Literal["original", "changed"], ...] = ("original", "changed")
 
 
 @pytest.fixture
@@ -47,6 +49,22 @@ def augmented(folder: Path, out: str = "out.jsonl", *, mlm: bool = True, **setti
 
 def left(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"train.tsv", "vectors.txt", "mlm"}
+
+
+@pytest.mark.parametrize("candidates", ["original", "changed"])
+def test_the_model_is_asked_as_the_reading_says(folder: Path, candidates: Literal["original", "changed"]) -> None:
+    settings = TinyBertAugmentation(candidates=candidates, k=9)
+    sources = AugmentationSources(mlm=str(folder / "mlm"), vectors=folder / "vectors.txt", offline=True)
+    built = _tinybert(settings, sources)._model
+    blanks = [Blank(tuple(text.split()), place) for text in TEXTS for place in range(len(text.split()))]
+    wanted = {reading: tiny_candidates(TinyBertAugmentation(candidates=reading, k=9)) for reading in READINGS}
+    assert built.fill(blanks) == wanted[candidates].fill(blanks)
+    assert wanted["original"].fill(blanks) != wanted["changed"].fill(blanks)
+    # Each of the two differences shows by itself.
+    for changed in ({"whole_words": "first"}, {"original_beside": False}):
+        usual = {"k": 9, "whole_words": "last", "original_beside": True}
+        other = MaskedLanguageCandidates(tiny_masked_model(), tiny_tokenizer(), **{**usual, **changed})
+        assert other.fill(blanks) != wanted["original"].fill(blanks)
 
 
 @pytest.mark.parametrize("out", ["out.jsonl", "out.tsv", "out.jsonl.gz"])
