@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import os
 import runpy
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +9,7 @@ from safetensors.torch import load_file
 
 from distilrank.training.journal import read_events, read_steps
 from distilrank.training.processes import Processes
+from tests.training.two_processes import run_by_two
 
 SCRIPT = Path(__file__).with_name("shared_run.py")
 
@@ -21,27 +18,7 @@ SCRIPT = Path(__file__).with_name("shared_run.py")
 def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of the same run done by two processes and by this one."""
     two, one = tmp_path_factory.mktemp("two"), tmp_path_factory.mktemp("one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # Started by hand rather than by torchrun, which takes as long again to start.
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
-    running = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(two)],
-            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    try:
-        for process in running:
-            _, errors = process.communicate(timeout=600)
-            assert process.returncode == 0, errors
-    finally:
-        for process in running:
-            process.kill()  # one that waits for one that failed would wait for hours
+    run_by_two(SCRIPT, two)
     runpy.run_path(str(SCRIPT))["main"](one, max_steps=20)
     return two, one
 

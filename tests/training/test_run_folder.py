@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from distilrank.data.differences import first_difference
 from distilrank.errors import ResumeError
 from distilrank.training import run_folder
-from distilrank.training.run_folder import RunFolder, TrainingState, first_difference
+from distilrank.training.run_folder import RunFolder, TrainingState
 
 Same = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], bool]
 
