@@ -1,4 +1,4 @@
-"""Twenty plain SGD steps of Simplified TinyBERT that several processes may share: ``python shared_distillation.py FOLDER``.
+"""Twenty plain SGD steps of Simplified TinyBERT for any number of processes: ``python shared_distillation.py FOLDER``.
 
 How many there are, and which one this is, comes from the environment, as torchrun sets it. Leaves the gradients of the
 first step and the last weights in the folder.
