@@ -42,6 +42,7 @@ RELEVANCE = (torch.arange(5) < torch.tensor([3, 2, 1, 1, 1, 1])[:, None]).double
 ATTENTION = numbers(3, 8, 8, seed=1), numbers(3, 8, 8, seed=2)
 STATES = numbers(8, 4, seed=3), numbers(8, 4, seed=4)
 CLASSES = numbers(3, seed=5), numbers(3, seed=6)
+LISTS = numbers(5, seed=15), numbers(5, seed=16)
 
 CASES = {
     "attention": Case(losses.attention_loss, *ATTENTION, TOKENS),
@@ -58,7 +59,16 @@ CASES = {
     "info_nce": Case(losses.info_nce, numbers(5, seed=14), RELEVANCE, PASSAGES),
     "logit_mse": Case(losses.logit_mse, *CLASSES),
     "kl_divergence": Case(losses.kl_divergence, *CLASSES),
-    "graded_listwise": Case(losses.graded_listwise, numbers(5, seed=15), numbers(5, seed=16), PASSAGES),
+    "graded_listwise": Case(losses.graded_listwise, *LISTS, PASSAGES),
+    "listwise_kl": Case(losses.listwise_kl, *LISTS, PASSAGES),
+    "score_mse": Case(losses.score_mse, *LISTS, PASSAGES),
+    "score_bce": Case(losses.score_bce, *LISTS, PASSAGES),
+    "grouped_bce": Case(losses.grouped_bce, numbers(5, seed=20), numbers(5, seed=21).sigmoid(), PASSAGES),
+    "ranknet": Case(losses.ranknet, *LISTS, PASSAGES),
+    "lambda": Case(losses.lambda_loss, numbers(5, seed=22), numbers(5, seed=23).abs(), PASSAGES),
+    "adr_mse": Case(losses.adr_mse, *LISTS, PASSAGES),
+    "list_mle": Case(losses.list_mle, *LISTS, PASSAGES),
+    "pkd": Case(losses.pkd_loss, numbers(4, seed=24), numbers(4, seed=25)),
 }
 
 
@@ -67,16 +77,24 @@ def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     return losses.relation_loss(student.unbind(1), teacher.unbind(1), mask, heads=2)
 
 
+def margin_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """The teacher's scores and the relevance are one tensor here, (examples, passages, 2)."""
+    return losses.margin_mse(student, *teacher.unbind(2), mask)
+
+
+CASES["margin_mse"] = Case(margin_mse, LISTS[0], torch.stack([LISTS[1], RELEVANCE], dim=2), PASSAGES)
 # How one token relates to itself is nothing to learn.
 CASES["relation"] = Case(
     relation_loss, numbers(3, 8, 4, seed=18), numbers(3, 8, 6, seed=19), TOKENS | (torch.arange(8) < 2)
 )
-TEACHERS = [name for name in CASES if name not in {"hard", "multi_label", "regression", "pointwise", "info_nce"}]
+LABELS = {"hard", "multi_label", "regression", "pointwise", "info_nce", "grouped_bce"}
+TEACHERS = [name for name in CASES if name not in LABELS]
 each_loss = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
 def test_every_loss_stands_here() -> None:
     terms = set(losses.__all__) - {"class_logits", "two_class_logits", "hard_loss", "soft_loss"}  # those only choose
+    terms -= {"reciprocal_ranks"}
     assert {case.loss_of.__name__ for case in CASES.values()} == terms
 
 
@@ -178,3 +196,20 @@ def test_autocast_does_not_coarsen_it(case: Case) -> None:
         cast = case.loss(student, teacher)
     assert cast.dtype == torch.float32
     assert cast.item() == pytest.approx(plain.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["attention", "hidden_state", "pkd", "relation"])
+def test_examples_may_have_shares_in_the_mean(name: str) -> None:
+    case = CASES[name]
+    each = [case.loss(case.student, case.teacher, slice(i, i + 1)) for i in range(EXAMPLES)]
+    shares = torch.tensor([0.3, 0.1, 0.0, 0.25, 0.15, 0.2], dtype=torch.float64)
+    masks = () if case.mask is None else (case.mask,)
+    options = {"heads": 2} if name == "relation" else {}
+    student, teacher = case.student, case.teacher
+    if name == "relation":
+        student, teacher = student.unbind(1), teacher.unbind(1)  # type: ignore[assignment]
+    loss_of = losses.relation_loss if name == "relation" else case.loss_of
+    expected = (torch.stack(each) * shares).sum().item()
+    assert loss_of(student, teacher, *masks, shares=shares, **options).item() == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match=r"examples \(6,\), shares \(2,\)"):
+        loss_of(student, teacher, *masks, shares=shares[:2], **options)

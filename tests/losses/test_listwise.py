@@ -7,25 +7,8 @@ import pytest
 import scipy.special
 import torch
 
-from distilrank.losses import graded_listwise, info_nce, soft_cross_entropy
-
-SIZES = [6, 2, 4]
-
-
-def values(*shape: int, seed: int) -> torch.Tensor:
-    return 2 * torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def mask_of(sizes: list[int], longest: int) -> torch.Tensor:
-    return torch.arange(longest) < torch.tensor(sizes)[:, None]
-
-
-def relevance_of(sizes: list[int], longest: int, positives: list[int]) -> torch.Tensor:
-    """The last ``positives`` real passages of each group are relevant; padding claims to be relevant too."""
-    relevance = torch.ones(len(sizes), longest)
-    for row, size, count in zip(relevance, sizes, positives, strict=True):
-        row[: size - count] = 0
-    return relevance
+from distilrank.losses import graded_listwise, info_nce, kl_divergence, listwise_kl, soft_cross_entropy
+from tests.losses.lists import SIZES, mask_of, relevance_of, rows, values
 
 
 class TestInfoNce:
@@ -172,3 +155,61 @@ class TestGradedListwise:
     def test_refuses_a_temperature_that_is_not_positive(self) -> None:
         with pytest.raises(ValueError, match=r"temperature must be positive, got 0.0"):
             graded_listwise(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2, 3), temperature=0.0)
+
+
+class TestListwiseKl:
+    def test_by_hand_with_temperature(self) -> None:
+        # At T = 2 the teacher's [2 ln 3, 0] is (3/4, 1/4) and the student's is (1/2, 1/2); the third is padding.
+        teacher = torch.tensor([[2 * math.log(3.0), 0.0, 9.0]])
+        loss = listwise_kl(torch.tensor([[1.0, 1.0, 9.0]]), teacher, torch.tensor([[1, 1, 0]]), temperature=2.0)
+        assert loss.item() == pytest.approx(4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5)))
+
+    @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+    def test_another_way(self, temperature: float) -> None:
+        scores, teacher = values(3, 6, seed=1), values(3, 6, seed=2)
+        groups = []
+        for s, t in rows(scores / temperature, teacher / temperature):
+            groups.append(scipy.special.rel_entr(scipy.special.softmax(t), scipy.special.softmax(s)).sum())
+        loss = listwise_kl(scores, teacher, mask_of(SIZES, 6), temperature=temperature)
+        assert loss.item() == pytest.approx(np.mean(groups) * temperature**2, rel=1e-9)
+        without_padding = listwise_kl(scores, teacher, torch.ones(3, 6), temperature=temperature)
+        as_classes = kl_divergence(scores, teacher, temperature=temperature)
+        assert without_padding.item() == pytest.approx(as_classes.item(), rel=1e-9)
+
+    def test_nothing_where_the_scores_agree_up_to_a_shift(self) -> None:
+        teacher, mask = values(3, 6, seed=3), mask_of(SIZES, 6)
+        scores = (teacher + 5).requires_grad_()
+        loss = listwise_kl(scores, teacher, mask)
+        loss.backward()
+        assert loss.item() == pytest.approx(0, abs=1e-14)
+        assert scores.grad is not None
+        assert scores.grad.abs().max() < 1e-14
+        assert listwise_kl(teacher * 1.1, teacher, mask).item() > 1e-3
+
+    def test_the_gradient_keeps_its_size_when_the_temperature_changes(self) -> None:
+        # Hinton et al., section 2: at high temperatures it goes to (s - t), centred, over the number of passages.
+        teacher, scores = values(1, 5, seed=4), values(1, 5, seed=5).requires_grad_()
+        listwise_kl(scores, teacher, torch.ones(1, 5), temperature=1e4).backward()
+        difference = (scores - teacher).detach()
+        torch.testing.assert_close(scores.grad, (difference - difference.mean()) / 5, rtol=1e-3, atol=1e-4)
+
+    @pytest.mark.parametrize("padded", [1e4, -1e4, math.inf, -math.inf, math.nan])
+    def test_padding_does_not_matter_to_value_and_gradient(self, padded: float) -> None:
+        scores, teacher, mask = values(3, 6, seed=6), values(3, 6, seed=7), mask_of(SIZES, 6)
+        plain = scores.clone().requires_grad_()
+        filled = scores.masked_fill(~mask, padded).requires_grad_()
+        expected = listwise_kl(plain, teacher, mask)
+        loss = listwise_kl(filled, teacher.masked_fill(~mask, padded), mask)
+        expected.backward()
+        loss.backward()
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
+        torch.testing.assert_close(filled.grad, plain.grad)
+
+    def test_refuses_groups_of_one_other_shapes_and_temperatures(self) -> None:
+        zeros = torch.zeros(2, 3)
+        with pytest.raises(ValueError, match=r"fewer than two passages in group\(s\) \[1\] .*\(2, 3\)"):
+            listwise_kl(zeros, zeros, mask_of([3, 1], 3))
+        with pytest.raises(ValueError, match=r"\(2, 4\)"):
+            listwise_kl(zeros, torch.zeros(2, 4), zeros)
+        with pytest.raises(ValueError, match=r"temperature must be positive, got 0.0"):
+            listwise_kl(zeros, zeros, torch.ones(2, 3), temperature=0.0)

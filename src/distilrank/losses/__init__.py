@@ -11,15 +11,20 @@ from __future__ import annotations
 from distilrank.losses.attention import as_published_attention_loss, attention_loss
 from distilrank.losses.hard import hard_cross_entropy, multi_label_cross_entropy, regression_mse
 from distilrank.losses.hidden_states import as_published_hidden_state_loss, hidden_state_loss
-from distilrank.losses.listwise import graded_listwise, info_nce
+from distilrank.losses.listwise import graded_listwise, info_nce, listwise_kl
 from distilrank.losses.logits import kl_divergence, logit_mse
-from distilrank.losses.pointwise import binary_cross_entropy
+from distilrank.losses.pairwise import lambda_loss, margin_mse, ranknet
+from distilrank.losses.patience import pkd_loss
+from distilrank.losses.permutations import list_mle
+from distilrank.losses.pointwise import binary_cross_entropy, grouped_bce, score_bce, score_mse
 from distilrank.losses.problems import hard_loss, soft_loss
+from distilrank.losses.ranks import adr_mse, reciprocal_ranks
 from distilrank.losses.relations import relation_loss
 from distilrank.losses.soft import as_published_soft_cross_entropy, soft_binary_cross_entropy, soft_cross_entropy
 from distilrank.losses.two_class import class_logits, two_class_logits
 
 __all__ = [
+    "adr_mse",
     "as_published_attention_loss",
     "as_published_hidden_state_loss",
     "as_published_soft_cross_entropy",
@@ -27,15 +32,25 @@ __all__ = [
     "binary_cross_entropy",
     "class_logits",
     "graded_listwise",
+    "grouped_bce",
     "hard_cross_entropy",
     "hard_loss",
     "hidden_state_loss",
     "info_nce",
     "kl_divergence",
+    "lambda_loss",
+    "list_mle",
+    "listwise_kl",
     "logit_mse",
+    "margin_mse",
     "multi_label_cross_entropy",
+    "pkd_loss",
+    "ranknet",
+    "reciprocal_ranks",
     "regression_mse",
     "relation_loss",
+    "score_bce",
+    "score_mse",
     "soft_binary_cross_entropy",
     "soft_cross_entropy",
     "soft_loss",

@@ -78,5 +78,64 @@ def token_counts(mask: Tensor) -> Tensor:
     return counts
 
 
+def require_lists(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Refuse what is no lists of passages, and return the mask as booleans.
+
+    Args:
+        scores: (groups, passages).
+        targets: Likewise.
+        mask: Likewise, 1 or True where a passage is real.
+
+    Raises:
+        ValueError: Shapes differ, or there are not two dimensions.
+    """
+    require_equal_shapes(scores=scores, targets=targets, mask=mask)
+    require_dimensions(2, scores=scores)
+    return mask.bool()
+
+
+def refuse_groups(bad: Tensor, problem: str, scores: Tensor) -> None:
+    """Refuse groups.
+
+    Args:
+        bad: (groups,), True for those.
+        problem: What they have or lack.
+        scores: (groups, passages).
+
+    Raises:
+        ValueError: There are some; the message holds their numbers.
+    """
+    if bool(bad.any()):
+        groups = bad.nonzero().flatten().tolist()
+        raise ValueError(f"{problem} in group(s) {groups} of scores of shape {tuple(scores.shape)}")
+
+
+def require_positive(**values: float) -> None:
+    """Refuse temperatures and their like that are not above 0.
+
+    Raises:
+        ValueError: Naming the first.
+    """
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+
+
+def mean_over(examples: Tensor, shares: Tensor | None) -> Tensor:
+    """Average over examples.
+
+    Args:
+        examples: (batch,), a value for each.
+        shares: (batch,), what each counts for in the mean; they sum to 1. None: the same.
+
+    Raises:
+        ValueError: Shapes differ.
+    """
+    if shares is None:
+        return examples.mean()
+    require_equal_shapes(examples=examples, shares=shares)
+    return (examples * shares.to(examples.dtype)).sum()
+
+
 def _named(shapes: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items())

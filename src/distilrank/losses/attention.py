@@ -19,13 +19,14 @@ ZEROED_BELOW = -1e2
 """Scores at or below this are set to 0 on both sides by ``task_distill.py``."""
 
 
-def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor, *, shares: Tensor | None = None) -> Tensor:
     """Compare attention scores over the cells whose query and key are both valid tokens.
 
     Args:
         student: (batch, heads, length, length), scaled by 1/sqrt(d_k), before the softmax and without mask.
         teacher: Likewise; detached.
         mask: (batch, length), 1 or True where a token is real. What stands elsewhere has no effect if finite.
+        shares: (batch,), what each example counts for in the mean over examples; they sum to 1. None: the same.
 
     Returns:
         Scalar: the mean over an example's heads x valid rows x valid columns, then over examples.
@@ -37,10 +38,14 @@ def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     student, teacher = at_least_float32(student), at_least_float32(teacher.detach())
     valid = mask.to(student.dtype)
     weights = valid / token_counts(valid).unsqueeze(1)  # (batch, length), summing to 1 over an example's tokens
+    rows = weights / len(weights)
+    if shares is not None:
+        require_equal_shapes(examples=mask[:, 0], shares=shares)
+        rows = weights * shares.to(weights.dtype).unsqueeze(1)
     # The sum is a matrix product, which autocast would run in bf16; of the ways tried it is the fastest on a CPU.
     with torch.autocast(student.device.type, enabled=False):
-        total = torch.einsum("bhij,bi,bj->", (student - teacher).square(), weights, weights)
-    return total / (student.shape[0] * student.shape[1])
+        total = torch.einsum("bhij,bi,bj->", (student - teacher).square(), rows, weights)
+    return total / student.shape[1]
 
 
 def as_published_attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:

@@ -9,16 +9,23 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from distilrank.losses.arguments import at_least_float32, require_dimensions, require_equal_shapes, token_counts
+from distilrank.losses.arguments import (
+    at_least_float32,
+    mean_over,
+    require_dimensions,
+    require_equal_shapes,
+    token_counts,
+)
 
 
-def hidden_state_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+def hidden_state_loss(student: Tensor, teacher: Tensor, mask: Tensor, *, shares: Tensor | None = None) -> Tensor:
     """Compare hidden states over the valid tokens.
 
     Args:
         student: (batch, length, width), projected to the teacher's width.
         teacher: (batch, length, width); detached.
         mask: (batch, length), 1 or True where a token is real. What stands elsewhere has no effect if finite.
+        shares: (batch,), what each example counts for in the mean over examples; they sum to 1. None: the same.
 
     Returns:
         Scalar: the mean over an example's valid tokens and the width, then over examples.
@@ -32,7 +39,7 @@ def hidden_state_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     student, teacher = at_least_float32(student), at_least_float32(teacher.detach())
     per_token = (student - teacher).square().mean(dim=-1)  # (batch, length)
     weights = mask.to(per_token.dtype)
-    return ((per_token * weights).sum(dim=1) / token_counts(weights)).mean()
+    return mean_over((per_token * weights).sum(dim=1) / token_counts(weights), shares)
 
 
 def as_published_hidden_state_loss(student: Tensor, teacher: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from distilrank.losses.arguments import at_least_float32, require_dimensions, require_equal_shapes
+from distilrank.losses.arguments import at_least_float32, refuse_groups, require_lists, require_positive
 
 
 def info_nce(scores: Tensor, relevance: Tensor, mask: Tensor) -> Tensor:
@@ -29,11 +29,11 @@ def info_nce(scores: Tensor, relevance: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ValueError: Shapes differ, or a group lacks a positive or a negative.
     """
-    real = _require_groups(scores, relevance, mask)
+    real = require_lists(scores, relevance, mask)
     positive = real & (relevance > 0)
     negative = real & ~positive
-    _refuse_groups(~positive.any(dim=1), "no positive passage", scores)
-    _refuse_groups(~negative.any(dim=1), "no negative passage", scores)
+    refuse_groups(~positive.any(dim=1), "no positive passage", scores)
+    refuse_groups(~negative.any(dim=1), "no negative passage", scores)
     scores = at_least_float32(scores)
     against = scores.masked_fill(~negative, -float("inf")).logsumexp(dim=1, keepdim=True)  # (groups, 1)
     losses = functional.softplus(against - scores.masked_fill(~positive, 0.0))  # -log(e^p / (e^p + e^against))
@@ -61,10 +61,9 @@ def graded_listwise(scores: Tensor, gains: Tensor, mask: Tensor, *, temperature:
         ValueError: Shapes differ, a group has fewer than two passages (its softmax would be constant), or the
             temperature is not positive.
     """
-    real = _require_groups(scores, gains, mask)
-    _refuse_groups(real.sum(dim=1) < 2, "fewer than two passages", scores)
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    real = require_lists(scores, gains, mask)
+    refuse_groups(real.sum(dim=1) < 2, "fewer than two passages", scores)
+    require_positive(temperature=temperature)
     padding = ~real
     gains = at_least_float32(gains.detach()) / temperature
     scores = at_least_float32(scores) / temperature
@@ -74,13 +73,24 @@ def graded_listwise(scores: Tensor, gains: Tensor, mask: Tensor, *, temperature:
     return -(wanted * given.masked_fill(padding, 0.0)).sum(dim=1).mean() * temperature**2
 
 
-def _require_groups(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    require_equal_shapes(scores=scores, targets=targets, mask=mask)
-    require_dimensions(2, scores=scores)
-    return mask.bool()
+def listwise_kl(scores: Tensor, teacher: Tensor, mask: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Compare the student's distribution over a list with the teacher's by KL(teacher || student).
 
+    Hinton, Vinyals and Dean (2015, arXiv 1503.02531, section 2) over the passages of a query instead of classes; the
+    top-one distributions are ListNet's (Cao et al. 2007, ICML). It is ``graded_listwise`` less the teacher's entropy:
+    0 when both agree up to a shift, and of the same gradient. T^2 in front keeps gradients of one size when T changes.
 
-def _refuse_groups(bad: Tensor, problem: str, scores: Tensor) -> None:
-    if bool(bad.any()):
-        groups = bad.nonzero().flatten().tolist()
-        raise ValueError(f"{problem} in group(s) {groups} of scores of shape {tuple(scores.shape)}")
+    Args:
+        scores: (groups, passages), raw logits.
+        teacher: (groups, passages), raw logits; detached.
+        mask: (groups, passages), 1 or True where a passage is real.
+        temperature: T > 0; divides both.
+
+    Returns:
+        Scalar: the sum over a group's passages times T^2, then the mean over groups, in nats.
+
+    Raises:
+        ValueError: As ``graded_listwise``.
+    """
+    entropy = graded_listwise(teacher.detach(), teacher, mask, temperature=temperature)
+    return graded_listwise(scores, teacher, mask, temperature=temperature) - entropy

@@ -13,10 +13,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from distilrank.losses.arguments import at_least_float32, require_dimensions, require_equal_shapes, token_counts
+from distilrank.losses.arguments import (
+    at_least_float32,
+    mean_over,
+    require_dimensions,
+    require_equal_shapes,
+    token_counts,
+)
 
 
-def relation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor, *, heads: int) -> Tensor:
+def relation_loss(
+    student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor, *, heads: int, shares: Tensor | None = None
+) -> Tensor:
     """Compare how the queries, the keys and the values of one layer relate, over the valid tokens.
 
     sum over X in (Q, K, V) of 1 / (A_r * length) * sum over heads and rows of KL(R_T || R_S), with equal weights.
@@ -26,6 +34,7 @@ def relation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Te
         teacher: Likewise, of its own width; detached.
         mask: (batch, length), 1 or True where a token is real. What stands elsewhere has no effect if finite.
         heads: A_r, relation heads; divides both widths. Published: 48 for a base and 64 for a large teacher.
+        shares: (batch,), what each example counts for in the mean over examples; they sum to 1. None: the same.
 
     Returns:
         Scalar: for each of the three the mean over an example's heads x valid rows, their sum, then the mean over
@@ -48,7 +57,7 @@ def relation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Te
             # The log of a padded column is -inf on both sides, and -inf - -inf would be NaN.
             difference = (wanted - given).masked_fill(~valid[:, None, None, :], 0.0)
             divergences = (wanted.exp() * difference).sum(dim=-1).mean(dim=1)  # (batch, length)
-            terms.append((divergences.masked_fill(~valid, 0.0).sum(dim=1) / counts).mean())
+            terms.append(mean_over(divergences.masked_fill(~valid, 0.0).sum(dim=1) / counts, shares))
     return torch.stack(terms).sum()
 
 
