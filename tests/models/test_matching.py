@@ -62,5 +62,7 @@ def test_relation_heads_must_divide_both_widths() -> None:
     require_relation_heads(tiny_model(hidden=8), tiny_model(hidden=16), 8)
     with pytest.raises(SettingsError, match="must divide the student's width 12 and the teacher's 16, as 4 does"):
         require_relation_heads(tiny_model(hidden=12), tiny_model(hidden=16), 8)
+    with pytest.raises(SettingsError, match="must divide the student's width 16 and the teacher's 12, as 4 does"):
+        require_relation_heads(tiny_model(hidden=16), tiny_model(hidden=12), 8)
     with pytest.raises(SettingsError, match=r"relation_heads is 3 .* as 2 does"):
         require_relation_heads(tiny_model(hidden=16), tiny_model(hidden=16), 3)

@@ -107,6 +107,13 @@ def test_a_teacher_of_another_tokenizer_reads_the_same_examples() -> None:
     assert same.content.for_teacher is same.content.batch
 
 
+def test_a_batch_has_room_for_the_longer_of_both_readings() -> None:
+    short, long = tiny_tokenizer(max_tokens=12), tiny_tokenizer(max_tokens=60)
+    texts = [Example(text="red dog", text_pair="sea " * 50, label=0)] * 4
+    parts = split_examples(texts, tokenizer=short, teacher_tokenizer=long, batch_tokens=128)
+    assert [part.content.for_teacher.input_ids.shape for part in parts] == [(2, 64)] * 2
+
+
 def test_chunks_of_text_come_once() -> None:
     chunks = TOKENIZER.encode([e.text_pair or "" for e in PAIRS])
     parts = split_chunks(chunks, tokenizer=TOKENIZER, batch_tokens=60)
