@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def _no_export(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared data, a teacher of four layers, a public checkpoint of two, and plain text."""
+    """Prepared data, a teacher of four layers, a public checkpoint of two, and a general student of two."""
     folder = tmp_path_factory.mktemp("world")
     draw = random.Random(1)
     prepared_ranking(folder / "data")
@@ -34,6 +35,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(tiny_model(seed=4), tiny_tokenizer(lowercase=False), folder / "cased")
     sentences = [" ".join(draw.choices(WORDS, k=7)) + "." for _ in range(48)]
     (folder / "plain.txt").write_text("\n\n".join("\n".join(sentences[at : at + 12]) for at in range(0, 48, 12)))
+    told = ("--text", folder / "plain.txt", "--teacher", folder / "teacher", "--shape", "2/8/16/4")
+    assert distilrank("general-distil", *told, "--out", folder / "general", *SHORT) == 0
     return folder
 
 
@@ -42,26 +45,46 @@ def distil(world: Path, out: Path, *told: object) -> int:
     return distilrank("distil", "--procedure", "bert_rankers", *teacher, *told, "--out", out, *SHORT)
 
 
-@pytest.mark.parametrize(
-    ("start", "task"),
-    [
-        (("--shape", "2/8/16/4"), "both"),
-        (("--student", "{general}"), "fine_tuning"),
-        (("--layers", 2), "ranker_distillation"),
-        (("--student", "{public}"), "both"),
-    ],
-)
-def test_any_start_goes_with_any_task(world: Path, tmp_path: Path, start: tuple[str, object], task: str) -> None:
-    if start[1] == "{general}" and not (world / "general").exists():
-        told = ("--text", world / "plain.txt", "--teacher", world / "teacher", "--shape", "2/8/16/4")
-        assert distilrank("general-distil", *told, "--out", world / "general", *SHORT) == 0
-    option, value = start
-    begun = str(value).format(general=world / "general", public=world / "public")
-    assert distil(world, tmp_path / "out", option, begun, "--set", f"task={task}") == 0
+STARTS = {
+    "random": ("--shape", "2/8/16/4"),
+    "general": ("--student", "general"),
+    "layers": ("--layers", "2"),
+    "public": ("--student", "public"),
+}
+
+
+@pytest.mark.parametrize("task", TERMS)
+@pytest.mark.parametrize("start", STARTS)
+def test_any_start_goes_with_any_task(world: Path, tmp_path: Path, start: str, task: str) -> None:
+    begun = (world / part if part in ("general", "public") else part for part in STARTS[start])
+    assert distil(world, tmp_path / "out", *begun, "--set", f"task={task}") == 0
     assert tuple(read_steps(tmp_path / "out" / "run" / "journal.jsonl")[0]["terms"]) == TERMS[task]
     student, _ = load_model(tmp_path / "out")
     assert (len(student.bert.encoder.layer), student.config.num_labels) == (2, 1)
     assert not [name for name in student.state_dict() if "projection" in name]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    origin = {"general": world / "general", "public": world / "public"}.get(start, world / "teacher")
+    assert manifest["started_from"] == str(origin)
+
+
+UNLIKE = {
+    "heads": (("--shape", "2/8/16/2"), "2 attention heads and the teacher 4"),
+    "layers": (("--shape", "3/8/16/4"), "name the teacher layers, as in mapping: [1, 3, 4]"),
+    "tokenizer": (("--student", "cased"), "layers are compared token by token; learn from the scores alone"),
+}
+
+
+@pytest.mark.parametrize("task", TERMS)
+@pytest.mark.parametrize("unlike", UNLIKE)
+def test_only_a_task_that_compares_layers_refuses_a_start_unlike_the_teacher(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], unlike: str, task: str
+) -> None:
+    told, problem = UNLIKE[unlike]
+    begun = (world / part if part == "cased" else part for part in told)
+    refused = task != "fine_tuning"
+    assert distil(world, tmp_path / "out", *begun, "--set", f"task={task}") == (2 if refused else 0)
+    assert (problem in " ".join(capsys.readouterr().err.split())) == refused
+    assert (tmp_path / "out" / "config.json").exists() != refused
 
 
 NO_LAYERS = tuple(part for name in LAYERS for part in ("--set", f"{name}=0"))
@@ -84,17 +107,17 @@ def test_networks_that_do_not_match_have_a_way(world: Path, tmp_path: Path, told
 @pytest.mark.parametrize(
     ("told", "problem"),
     [
-        (("--shape", "2/8/16/2"), "2 attention heads and the teacher 4"),
         (("--shape", "2/8/16/2", "--set", "attention_by=relations"), "relation_heads is 48 but must divide"),
-        (("--shape", "3/8/16/4"), "name the teacher layers, as in mapping: [1, 3, 4]"),
-        (("--student", "cased"), "layers are compared token by token; learn from the scores alone"),
         (("--layers", 2, "--set", "task=fine-tuning"), "task is 'fine-tuning' but must be ranker_distillation"),
+        (("--layers", 2, "--set", "task=fine_tuning", "--set", "hard=0"), "of task fine_tuning has weight 0"),
+        (("--layers", 2, *NO_LAYERS, "--set", "soft=0"), "every term of task ranker_distillation has weight 0"),
+        (("--layers", 2, "--shape", "2/8/16/4"), "exactly one of a shape"),
     ],
-    ids=["heads", "relation heads", "layers", "tokenizer", "task"],
+    ids=["relation heads", "task", "nothing of labels", "nothing of the teacher", "two starts"],
 )
-def test_what_cannot_be_compared_is_refused(
+def test_what_makes_no_sense_is_refused(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], told: tuple[str, ...], problem: str
 ) -> None:
-    assert distil(world, tmp_path / "out", *(world / "cased" if part == "cased" else part for part in told)) == 2
+    assert distil(world, tmp_path / "out", *told) == 2
     assert problem in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out" / "config.json").exists()
