@@ -18,3 +18,14 @@ def test_sets_of_labels_are_put_in_order_too() -> None:
     assert in_order(data, ["LABEL_0", "LABEL_1"]) is data
     numbers = ClassificationData(examples=[Example(text="x", label=1.5)], label_names=(), kind="regression")
     assert in_order(numbers, ["LABEL_0"]) is numbers
+
+
+def test_names_differ_by_more_than_case() -> None:
+    data = ClassificationData(
+        examples=[Example(text="x", label=0), Example(text="y", label=1)],
+        label_names=("negative", "positive"),
+        kind="classes",
+    )
+    ordered = in_order(data, ["POSITIVE", "NEGATIVE"])
+    assert [example.label for example in ordered.examples] == [1, 0]
+    assert ordered.label_names == ("POSITIVE", "NEGATIVE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,15 @@ def test_a_wrong_list_is_refused(repository: Path, listed: str, problem: str) ->
     result = run(repository, listed)
     assert result.returncode == 1
     assert problem in result.stderr
+
+
+def test_every_break_of_this_repository_can_be_made() -> None:
+    root = RUNNER.parents[1]
+    for path in sorted((root / "tests" / "mutants").glob("*.toml")):
+        for entry in tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]:
+            text = (root / entry["file"]).read_text(encoding="utf-8")
+            assert text.count(entry["old"]) == 1, f"{path.name}: {entry['name']} is not up to date with {entry['file']}"
+            for test in entry["tests"]:
+                assert (root / test.split("::")[0]).exists(), (
+                    f"{path.name}: {entry['name']} names {test}, which is gone"
+                )
