@@ -115,5 +115,5 @@ def test_every_break_of_this_repository_can_be_made() -> None:
             assert text.count(entry["old"]) == 1, f"{path.name}: {entry['name']} is not up to date with {entry['file']}"
             for test in entry["tests"]:
                 assert (root / test.split("::")[0]).exists(), (
-                    f"{path.name}: {entry['name']} names {test}, which is gone"
+                    f"{path.name}: {entry['name']} names {test}: gone"
                 )
