@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 Level = Literal["ok", "note", "problem"]
@@ -58,6 +58,10 @@ class Finding:
         message = bad.replace("{count}", f"{count:,}")
         return cls(check=check, level=level, message=message, count=count, examples=tuple(found[:EXAMPLES]))
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields by name, for JSON."""
+        return {**asdict(self), "examples": list(self.examples)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
@@ -87,14 +91,5 @@ class Diagnosis:
         return {
             "kind": self.kind,
             "facts": dict(self.facts),
-            "findings": [
-                {
-                    "check": finding.check,
-                    "level": finding.level,
-                    "message": finding.message,
-                    "count": finding.count,
-                    "examples": list(finding.examples),
-                }
-                for finding in self.findings
-            ],
+            "findings": [finding.as_dict() for finding in self.findings],
         }
