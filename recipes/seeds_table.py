@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from distilrank.data.files import read_json, write_json
-from distilrank.evaluation.intervals import mean_interval, ratio_interval
-from distilrank.evaluation.significance import holm, randomisation_test
+from distilrank.evaluation.over_seeds import compare_by_query, ranker_mean
+from distilrank.evaluation.report.markdown import measure_markdown
 
 NAME = re.compile(r"(?P<system>.+?)(?:-(?P<seed>\d+))?\.(?P<set>[a-z0-9_]+)\.json")
 Values = dict[str, NDArray[np.float64]]
@@ -44,33 +43,24 @@ def read_folder(folder: Path) -> dict[str, dict[str, dict[str, Values]]]:
     return found
 
 
-def mean_over_seeds(seeds: dict[str, Values], measure: str) -> dict[str, Any]:
-    """Return mean and 95% interval over seeds, or over queries where there is one seed only."""
-    means = [float(values[measure].mean()) for values in seeds.values()]
-    if len(means) == 1:
-        return {**mean_interval(next(iter(seeds.values()))[measure]).as_dict(), "over": "queries"}
-    half = float(stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / len(means) ** 0.5)
-    mean = float(np.mean(means))
-    return {"mean": mean, "low": mean - half, "high": mean + half, "over": f"{len(means)} seeds", "seeds": means}
-
-
-def summarise(systems: dict[str, dict[str, Values]], baselines: list[str], teacher: str) -> dict[str, Any]:
-    """Return for each measure the systems' means, shares of the teacher kept, and comparisons."""
+def summarise(title: str, systems: dict[str, dict[str, Values]], baselines: list[str], teacher: str) -> dict[str, Any]:
+    """Print each measure's table, and return its systems' means, shares of the teacher kept, and comparisons."""
     summary: dict[str, Any] = {}
     for measure in next(iter(next(iter(systems.values())).values())):
-        by_query = {name: np.mean([v[measure] for v in seeds.values()], axis=0) for name, seeds in systems.items()}
-        rows: dict[str, Any] = {name: mean_over_seeds(seeds, measure) for name, seeds in systems.items()}
+        values = {name: {seed: each[measure] for seed, each in seeds.items()} for name, seeds in systems.items()}
+        trained = [name for name, seeds in systems.items() if len(seeds) > 1]
+        rows = {name: ranker_mean(seeds) for name, seeds in values.items()}
+        if teacher in values:
+            rows |= {name: ranker_mean(values[name], teacher=values[teacher]) for name in trained}
         comparisons = []
-        for name, values in by_query.items():
-            if len(systems[name]) > 1 and teacher in by_query:
-                kept = ratio_interval(values, by_query[teacher])
-                rows[name]["kept_of_teacher"] = None if kept is None else kept.as_dict()
-            others = [each for each in baselines if each in by_query and each != name and len(systems[name]) > 1]
-            p_values = holm([randomisation_test(values, by_query[other]) for other in others])
-            for other, p_value in zip(others, p_values, strict=True):
-                difference = mean_interval(values - by_query[other]).as_dict()
-                comparisons.append({"system": name, "baseline": other, "difference": difference, "p_holm": p_value})
-        summary[measure] = {"systems": rows, "comparisons": comparisons}
+        for name in trained:
+            others = [each for each in baselines if each in values and each != name]
+            comparisons += compare_by_query(values, [(name, other) for other in others])
+        print(f"\n{measure_markdown(f'{title}, {measure}', rows, comparisons)}")
+        summary[measure] = {
+            "systems": {name: row.as_dict() for name, row in rows.items()},
+            "comparisons": [each.as_dict() for each in comparisons],
+        }
     return summary
 
 
@@ -81,21 +71,8 @@ def main() -> None:
     parser.add_argument("--against", action="append", default=[], help="baseline; repeatable")
     parser.add_argument("--teacher", default="teacher")
     options = parser.parse_args()
-    summary = {}
-    for name, systems in read_folder(options.folder).items():
-        summary[name] = summarise(systems, options.against, options.teacher)
-        for measure, content in summary[name].items():
-            print(f"\n**{name}, {measure}**\n\n| system | mean | 95% interval | over | kept of teacher |")
-            print("|---|---|---|---|---|")
-            for system, row in content["systems"].items():
-                kept = row.get("kept_of_teacher")
-                share = f"{kept['mean']:.1%} ({kept['low']:.1%} to {kept['high']:.1%})" if kept else ""
-                interval = f"{row['low']:.3f} to {row['high']:.3f}"
-                print(f"| {system} | {row['mean']:.4f} | {interval} | {row['over']} | {share} |")
-            for each in content["comparisons"]:
-                d = each["difference"]
-                change = f"{d['mean']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f}), p {each['p_holm']:.4f}"
-                print(f"\n{each['system']} against {each['baseline']}: {change}")
+    found = read_folder(options.folder)
+    summary = {name: summarise(name, systems, options.against, options.teacher) for name, systems in found.items()}
     write_json(options.folder / "summary.json", summary)
 
 
