@@ -16,7 +16,10 @@ def distil(
     out: Annotated[Path, typer.Option(help="Folder of the student; run again, a stopped run goes on from there.")],
     procedure: Annotated[
         str,
-        typer.Option(help="simplified_tinybert (one step), tinybert (two stages), bert_rankers, bilstm or standard."),
+        typer.Option(
+            help="simplified_tinybert (one step), tinybert (two stages), bert_rankers, bilstm, standard, or scores (a "
+            "list of objectives)."
+        ),
     ] = "simplified_tinybert",
     shape: Annotated[
         str | None, typer.Option(help="Student of layers/hidden/feed-forward/heads, such as 3/384/1536/12.")
@@ -28,6 +31,14 @@ def distil(
     vectors: Annotated[
         str | None, typer.Option(help="bilstm: file of word vectors, teacher (its own embeddings, reduced) or random.")
     ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="scores: name[:weight[:temperature]]; repeatable. Of scores: mse, bce, margin_mse, ranknet, kl, "
+            "adr_mse, lambda_loss, list_mle, p_list_mle. Of labels: info_nce, hard_bce. Of layers: embedding, hidden, "
+            "attention, relations, pkd."
+        ),
+    ] = None,
     augmented: Annotated[
         list[Path] | None, typer.Option(help="Examples that augment made, for the teacher to judge; repeatable.")
     ] = None,
@@ -35,14 +46,16 @@ def distil(
         str | None, typer.Option(help="tinybert: epochs and length of a GLUE task, such as cola, as published.")
     ] = None,
     triples: Annotated[int | None, typer.Option(help="Rankers: triples drawn; two for each group by default.")] = None,
-    groups: Annotated[Path | None, typer.Option(help="Groups instead of the folder's own.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="Groups instead of the folder's own, such as scored ones.")
+    ] = None,
     filter_positives: Annotated[
         float | None,
         typer.Option(help="Train on passages of relevant documents from this probability by the teacher, such as 0.5."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs or examples.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; overrides --epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs (or examples) per step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs (or examples, or groups) per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest pair.")] = None,
     precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Of the forward passes.")] = None,
@@ -71,6 +84,10 @@ def distil(
         --task cola --augmented augmented.jsonl --out runs/cola-student
       distilrank distil --procedure bilstm --teacher runs/sst2-teacher --data runs/sst2 --vectors vectors.txt \
         --augmented augmented.jsonl --shape 150/200 --out runs/bilstm
+      distilrank distil --procedure scores --objective margin_mse --objective kl:0.5:2 --groups scored.jsonl \
+        --teacher runs/teacher --data runs/nfcorpus --layers 3 --out runs/from-scores
+      distilrank distil --procedure scores --objective kl --objective info_nce:0.3 --objective hidden:0.1 \
+        --teacher runs/teacher --data runs/nfcorpus --layers 3 --out runs/mixed
       distilrank distil --teacher runs/teacher --data runs/cut --filter-positives 0.5 --layers 3 --out runs/documents
     """
     from distilrank.cli.trained import show
@@ -78,12 +95,13 @@ def distil(
     from distilrank.data.settings_files import read_settings
     from distilrank.errors import SettingsError
     from distilrank.procedures.bilstm import BiLstmPairSettings, BiLstmSettings
+    from distilrank.procedures.score_distillation import Objective
     from distilrank.workflows.distil import StudentSettings, procedure_named, settings_for
     from distilrank.workflows.distil import distil as run
     from distilrank.workflows.distil_bilstm import distil_bilstm as run_bilstm
     from distilrank.workflows.training_data import DevSettings
 
-    given = {
+    given: dict[str, object] = {
         "max_tokens": max_tokens,
         "epochs": epochs,
         "max_steps": steps,
@@ -99,6 +117,10 @@ def distil(
     except ValueError:
         raise SettingsError(f"--copy-layers is {copy_layers!r} but must be numbers, such as 2,4,6") from None
     bad = BadLines(allowed=skip_bad)
+    if procedure == "scores":
+        given["objectives"] = [Objective.parse(text) for text in objective or ()] or None
+    else:
+        refuse(procedure, {"--objective": objective or None})
     if procedure == "bilstm":
         foreign = {"--layers": layers, "--copy-layers": copy_layers, "--student": student}
         refuse("bilstm", {**foreign, "--filter-positives": filter_positives, "--task": task})

@@ -34,9 +34,25 @@ class GroupBatch:
 
     def score(self, model: PreTrainedModel) -> Tensor:
         """Return the one-logit model's scores, (groups, passages), 0 where there is no passage."""
+        return self.arranged([answer(model, batch).logits[:, 0] for _, batch in self.chunks])
+
+    def arranged(self, logits: Sequence[Tensor]) -> Tensor:
+        """Put the logits of the chunks' pairs in their cells, (groups, passages) fp32, 0 where there is no passage."""
         cells = torch.cat([cells for cells, _ in self.chunks])
-        logits = torch.cat([answer(model, batch).logits[:, 0].float() for _, batch in self.chunks])
-        return torch.zeros(self.mask.numel(), device=logits.device).index_put((cells,), logits).view(self.mask.shape)
+        values = torch.cat([chunk.float() for chunk in logits])
+        return torch.zeros(self.mask.numel(), device=values.device).index_put((cells,), values).view(self.mask.shape)
+
+    def shares(self, cells: Tensor) -> Tensor:
+        """Return what each pair of a chunk counts for in a mean over a group's pairs, then over groups.
+
+        Args:
+            cells: The chunk's cells.
+
+        Returns:
+            (pairs,): 1 / (groups * passages of the pair's group); over all chunks they sum to 1.
+        """
+        counts = self.mask.sum(dim=1)[cells // self.mask.shape[1]]
+        return 1 / (len(self.mask) * counts.float())
 
 
 def split_groups(

@@ -28,12 +28,13 @@ from distilrank.models.students import (
     student_from_shape,
 )
 from distilrank.models.two_logits import fold_two_logits
-from distilrank.procedures import bert_rankers, simplified_tinybert, standard_distillation, tinybert
+from distilrank.procedures import bert_rankers, score_distillation, simplified_tinybert, standard_distillation, tinybert
 from distilrank.procedures.bert_rankers import BertRankersSettings
+from distilrank.procedures.score_distillation import ScoreDistillationSettings
 from distilrank.procedures.simplified_tinybert import SimplifiedTinyBertSettings
 from distilrank.procedures.standard_distillation import StandardDistillationSettings
 from distilrank.procedures.tinybert import TinyBertSettings
-from distilrank.records import Example, Group
+from distilrank.records import Group
 from distilrank.scorer import Scorer
 from distilrank.workflows.filtered_positives import filtered_groups
 from distilrank.workflows.finish import RUN, Making, Trained, decisive
@@ -47,7 +48,13 @@ from distilrank.workflows.training_data import (
 )
 
 VERB = "distil"
-Settings = BertRankersSettings | SimplifiedTinyBertSettings | StandardDistillationSettings | TinyBertSettings
+Settings = (
+    BertRankersSettings
+    | ScoreDistillationSettings
+    | SimplifiedTinyBertSettings
+    | StandardDistillationSettings
+    | TinyBertSettings
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,7 @@ class Procedure:
         distil: Its function.
         paper: How its paper is named on a card.
         augments: Whether it learns from augmented examples besides the data's own.
+        groups: Whether it learns from whole groups, a query with its passages, instead of pairs.
         tasks: Task -> dotted names of settings -> what they are for it unless told otherwise.
     """
 
@@ -66,6 +74,7 @@ class Procedure:
     distil: Callable[..., Any]
     paper: str
     augments: bool = False
+    groups: bool = False
     tasks: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
@@ -91,6 +100,12 @@ PROCEDURES: dict[str, Procedure] = {
         settings=StandardDistillationSettings,
         distil=standard_distillation.distil,
         paper="standard distillation (Hinton et al. 2015, arXiv 1503.02531)",
+    ),
+    "scores": Procedure(
+        settings=ScoreDistillationSettings,
+        distil=score_distillation.distil,
+        paper="distillation of a teacher's scores",
+        groups=True,
     ),
 }
 
@@ -210,6 +225,8 @@ def distil(
         raise SettingsError(f"{name} takes no augmented examples, but {able} does; or make them the data")
     teacher_model, teacher_tokenizer = load_model(teacher, offline=offline)
     source = open_for_teacher(data, teacher_model, groups=groups, filter_positives=filter_positives, bad=bad)
+    if procedure.groups:
+        require_groups(name, source, triples)
     told: dict[str, object] = {
         "procedure": name,
         "teacher": weights_identity(teacher),
@@ -229,7 +246,10 @@ def distil(
     network, tokenizer = student.build(teacher_model, teacher_tokenizer, seed=seed, offline=offline)
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
     reader = None if filter_positives is None else _reader(teacher_model, teacher_tokenizer, settings)
-    examples = _examples(source, settings, reader, triples=triples, threshold=filter_positives, told=told, out=out)
+    whole, threshold = procedure.groups, filter_positives
+    examples = _examples(
+        source, settings, reader, triples=triples, whole=whole, threshold=threshold, told=told, out=out
+    )
     transfer = {"augmented": transfer_set(examples, augmented, bad=bad)} if augmented else {}
     added = len(transfer["augmented"]) - len(examples) if transfer else 0
     result = procedure.distil(
@@ -249,7 +269,8 @@ def distil(
         tokenizer,
         result,
         made_by=procedure.paper,
-        examples=f"examples from {data.name}" + (f" and {added:,} augmented ones" if added else ""),
+        examples=f"{'groups' if procedure.groups else 'examples'} from {data.name}"
+        + (f" and {added:,} augmented ones" if added else ""),
         count=len(examples),
         inputs={"data": source.file, **{f"augmented {number}": file for number, file in enumerate(augmented, start=1)}},
         task="text-classification" if isinstance(source, LabelledData) else "text-ranking",
@@ -263,19 +284,34 @@ def _examples(
     teacher: Scorer | None,
     *,
     triples: int | None,
+    whole: bool,
     threshold: float | None,
     told: Mapping[str, object],
     out: Path,
-) -> Sequence[Example]:
-    """Return what is trained on: labelled texts, or triples drawn from groups whose positives may be filtered."""
+) -> Sequence[Any]:
+    """Return what is trained on: labelled texts, or triples drawn from groups (or whole groups), perhaps filtered."""
     if isinstance(source, LabelledData):
         return source.train.examples
     groups: Sequence[Group] = source.groups
     if threshold is not None and teacher is not None:
         filtering = {"teacher": told["teacher"], "max_tokens": settings.max_tokens, **source.identity}
         groups = filtered_groups(groups, teacher, threshold=threshold, folder=out / RUN, command=filtering)
+    if whole:
+        return groups
     count = 2 * len(groups) if triples is None else triples
     return SampledPairs(groups, triples=count, seed=settings.training.seed)
+
+
+def require_groups(name: str, source: LabelledData | RankingData, triples: int | None) -> None:
+    """Refuse what a procedure that learns from whole groups has no use for.
+
+    Raises:
+        SettingsError: The data is labelled texts, or triples are to be drawn.
+    """
+    if isinstance(source, LabelledData):
+        raise SettingsError(f"{name} learns from a query's passages, and the data is labelled texts; take standard")
+    if triples is not None:
+        raise SettingsError(f"{name} learns from whole groups, so --triples has no meaning; give --epochs or --steps")
 
 
 def _judge(
