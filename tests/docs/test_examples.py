@@ -1,4 +1,4 @@
-"""The commands in the papers' pages run as they stand, on tiny data and with few steps."""
+"""The commands in the papers' pages and the guides run as they stand, on tiny data and with few steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.end_to_end.verbs import distilrank, prepared_ranking, without_export
 from tests.tiny import WORDS, tiny_config, tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs" / "papers").glob("*.md"))
+PAGES = [*sorted((ROOT / "docs" / "papers").glob("*.md")), ROOT / "docs" / "trimming.md"]
 TRAINING = ("general-distil", "fine-tune", "fit-mlm-head", "distil")
 SHORT = ("--steps", "2", "--batch-size", "4")
 

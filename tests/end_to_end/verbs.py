@@ -55,7 +55,7 @@ def saved_ranker(folder: Path, *, layers: int = 4, num_labels: int = 1, seed: in
 
 
 def without_export(patch: pytest.MonkeyPatch) -> None:
-    """Have training verbs write an empty file in the place of the ONNX export, which takes seconds."""
+    """Have verbs that make models write an empty file in the place of the ONNX export, which takes seconds."""
 
     def export(model: object, tokenizer: object, folder: Path) -> Path:
         path = folder / "onnx" / "model.onnx"
@@ -63,7 +63,8 @@ def without_export(patch: pytest.MonkeyPatch) -> None:
         path.touch()
         return path
 
-    patch.setattr("distilrank.workflows.finish.export_onnx", export)
+    for verb in ("finish", "trim"):
+        patch.setattr(f"distilrank.workflows.{verb}.export_onnx", export)
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, int]]:

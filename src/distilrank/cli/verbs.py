@@ -18,6 +18,7 @@ from distilrank.cli.prepare import prepare
 from distilrank.cli.quickstart import quickstart
 from distilrank.cli.rank import rank
 from distilrank.cli.teach import teach
+from distilrank.cli.trim import trim
 
 VERBS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart,
@@ -34,4 +35,5 @@ VERBS: dict[str, Callable[..., None]] = {
     "rank": rank,
     "export": export,
     "convert": convert,
+    "trim": trim,
 }
