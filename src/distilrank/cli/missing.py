@@ -17,6 +17,8 @@ EXTRA_OF = {
     "matplotlib": "evaluate",
     "onnx": "export",
     "onnxscript": "export",
+    "pyarrow": "teach",
+    "ray": "ray",
     "safetensors": "train",
     "scipy": "evaluate",
     "tensorboard": "train",

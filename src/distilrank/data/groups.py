@@ -1,27 +1,24 @@
 """JSONL groups: a query with positives and negatives per line, and a teacher's scores when there are any.
 
 The keys are those of FlagEmbedding, ``{"query", "pos": [], "neg": [], "pos_scores"?, "neg_scores"?}``, and
-our additions ``query_id``, ``pos_ids``, ``neg_ids`` and ``pos_relevance`` (1 for every positive when absent).
+our additions ``query_id``, ``pos_ids``, ``neg_ids`` and ``pos_relevance`` (1 for every positive when absent). Where
+nobody judged the passages, ``pos`` is empty and all of them are under ``neg``.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 import weakref
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast, overload
+from typing import Any, cast, overload
 
-from distilrank.data.files import atomic_write, is_packed, open_bytes
+from distilrank.data.files import atomic_write
+from distilrank.data.line_file import line_at, unpacked
 from distilrank.data.lines import (
-    UNPACKING_ERRORS,
     BadLine,
     BadLines,
-    damaged,
     decode_line,
     parse_identifier,
     parse_object,
@@ -76,7 +73,7 @@ class GroupFile(Sequence[Group]):
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
         try:
-            return parse_group(_line_at(self._file.fileno(), self._starts[index]))
+            return parse_group(line_at(self._file.fileno(), self._starts[index]))
         except BadLine:
             raise InputError("was changed while it was being read; start again", path=self.path) from None
 
@@ -90,33 +87,8 @@ class GroupFile(Sequence[Group]):
         self._open()
 
     def _open(self) -> None:
-        self._file = _unpacked(self.path)
+        self._file = unpacked(self.path)
         weakref.finalize(self, self._file.close)
-
-
-def _unpacked(path: Path) -> BinaryIO:
-    if not is_packed(path):
-        return open_bytes(path)
-    plain = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the GroupFile)
-    try:
-        with open_bytes(path) as packed:
-            shutil.copyfileobj(packed, plain, 1 << 20)
-    except UNPACKING_ERRORS as error:
-        raise damaged(error, path=path) from None
-    plain.seek(0)
-    return cast(BinaryIO, plain)
-
-
-def _line_at(descriptor: int, start: int) -> bytes:
-    # pread has no position of its own, so threads and forked processes do not disturb one another.
-    parts: list[bytes] = []
-    while True:
-        part = os.pread(descriptor, 1 << 16, start)
-        end = part.find(b"\n")
-        parts.append(part if end < 0 else part[:end])
-        if end >= 0 or not part:
-            return b"".join(parts)
-        start += len(part)
 
 
 def parse_group(raw: bytes) -> Group:
@@ -191,6 +163,23 @@ def _identifiers(record: dict[str, Any], count_pos: int, count_neg: int) -> tupl
         if len(found) != count:
             raise BadLine(f"{name!r} has {len(found)} ids for {count} passages; give one for each")
     return tuple(parse_identifier(value, name="pos_ids, neg_ids") for value in (*(positives or ()), *(negatives or ())))
+
+
+def require_relevant(groups: Sequence[Group], what: str) -> None:
+    """Refuse groups of which none has a passage that is known to be relevant, as without judgements.
+
+    Args:
+        groups: Read up to the first that has one; no groups at all pass.
+        what: Who learns from labels.
+
+    Raises:
+        InputError: None has.
+    """
+    if groups and not any(relevance > 0 for group in groups for relevance in group.relevance):
+        raise InputError(
+            f"no group has a relevant passage, and {what} learns from labels; to learn from a teacher's scores alone, "
+            "give distil --procedure scores --objective kl"
+        )
 
 
 def write_groups(groups: Iterable[Group], path: str | Path) -> int:

@@ -22,6 +22,7 @@ from distilrank.augmentation.rules import RulesAugmenter, RulesSettings
 from distilrank.augmentation.tagger import english_tagger
 from distilrank.augmentation.tinybert import COPIES_OF_TASK, TinyBertAugmentation, TinyBertAugmenter
 from distilrank.data.classification import table_row, write_examples_in_turn
+from distilrank.data.differences import first_difference
 from distilrank.data.files import file_hash, read_json, write_json, write_manifest
 from distilrank.data.lines import BadLines
 from distilrank.data.settings_files import as_json
@@ -30,7 +31,6 @@ from distilrank.errors import InputError, ResumeError, SettingsError, nearest
 from distilrank.models.answers import usual_device
 from distilrank.models.load import weights_identity
 from distilrank.models.masked_language import load_masked_language_model
-from distilrank.training.run_folder import first_difference
 from distilrank.workflows.partial_augmentation import PartialAugmentation
 from distilrank.workflows.progress import tracked
 from distilrank.workflows.training_data import LabelledData, is_labelled

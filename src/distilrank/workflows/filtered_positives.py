@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from distilrank.data.differences import first_difference
 from distilrank.data.document_triples import filter_positives, positives_of
 from distilrank.data.files import read_json, write_json
 from distilrank.data.groups import GroupFile, write_groups
 from distilrank.errors import ResumeError
 from distilrank.records import Group
 from distilrank.scorer import Scorer
-from distilrank.training.run_folder import first_difference
 from distilrank.workflows.progress import tracked
 
 

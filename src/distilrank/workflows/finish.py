@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from distilrank.data.differences import first_difference
 from distilrank.data.files import read_json, write_manifest
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ResumeError
@@ -17,7 +18,6 @@ from distilrank.export.onnx import export_onnx, require_libraries
 from distilrank.models.facts import count_parameters, weight_megabytes
 from distilrank.models.save import save_model
 from distilrank.training.loop import WITHOUT_EFFECT, TrainingResult
-from distilrank.training.run_folder import first_difference
 from distilrank.workflows.ancestry import known_ancestry
 from distilrank.workflows.model_card import ModelCard, card_as_json, write_model_card
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from distilrank.data.differences import first_difference
 from distilrank.errors import ResumeError
 from distilrank.records import Example
-from distilrank.training.run_folder import first_difference
 
 
 class PartialAugmentation:

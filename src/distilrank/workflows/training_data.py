@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from distilrank.data.folder import RankingFolder
 from distilrank.data.groups import GroupFile
 from distilrank.data.label_order import in_order
 from distilrank.data.lines import BadLines, read_lines
+from distilrank.data.scored_groups import ScoredGroups
+from distilrank.data.teacher_scores import TeacherScores
 from distilrank.data.trec import read_run
 from distilrank.errors import InputError
 from distilrank.evaluation.classification import measure_classification
@@ -62,32 +65,43 @@ class RankingData:
         groups: To train on.
         groups_file: Where they are.
         folder: The prepared folder; None for a bare file of groups.
+        scores: What the groups were joined with. None: they have their own scores, or none.
     """
 
     groups: Sequence[Group]
     groups_file: Path
     folder: RankingFolder | None
+    scores: TeacherScores | None = None
 
     @classmethod
-    def open(cls, path: Path, *, groups: Path | None = None, bad: BadLines | None = None) -> RankingData:
+    def open(
+        cls, path: Path, *, groups: Path | None = None, scores: Path | None = None, bad: BadLines | None = None
+    ) -> RankingData:
         """Open a prepared folder or a JSONL file of groups.
 
         Args:
             path: The folder or file.
             groups: Groups to train on instead of the folder's own, such as scored ones.
+            scores: Folder of teacher scores that the groups are joined with; groups without any are left out.
             bad: How many bad lines may be skipped.
 
         Raises:
-            InputError: The folder holds no groups.
+            InputError: The folder holds no groups, or the scores are not those of these groups.
         """
-        if path.is_file():
-            file = groups or path
-            return cls(groups=GroupFile(file, bad=bad), groups_file=file, folder=None)
-        folder = RankingFolder(path, bad=bad)
-        file = groups or path / "groups" / "train.jsonl"
+        folder = None if path.is_file() else RankingFolder(path, bad=bad)
+        file = groups or (path if folder is None else path / "groups" / "train.jsonl")
         if groups is None and not file.is_file():
             raise InputError("holds no groups/train.jsonl; make it with: distilrank prepare", path=path)
-        return cls(groups=GroupFile(file, bad=bad), groups_file=file, folder=folder)
+        own = GroupFile(file, bad=bad)
+        if scores is None:
+            return cls(groups=own, groups_file=file, folder=folder)
+        joined = ScoredGroups(own, TeacherScores(scores))
+        if joined.left_out:
+            print(
+                f"{joined.left_out:,} of {len(own):,} groups have no score in {scores} and are left out",
+                file=sys.stderr,
+            )
+        return cls(groups=joined, groups_file=file, folder=folder, scores=joined.scores)
 
     @property
     def file(self) -> Path:
@@ -97,7 +111,8 @@ class RankingData:
     @cached_property
     def identity(self) -> dict[str, str]:
         """What the groups are, for the manifest and for refusing to resume on other data."""
-        return {"groups": file_hash(self.groups_file)}
+        found = {"groups": file_hash(self.groups_file)}
+        return found if self.scores is None else {**found, "scores": self.scores.identity}
 
     def judge(self, scorer: Scorer, settings: DevSettings) -> Callable[[], Mapping[str, float]] | None:
         """Return a function that re-ranks the dev queries with the scorer as it is then; None without a dev split."""
