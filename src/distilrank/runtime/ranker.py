@@ -43,13 +43,21 @@ class Ranker:
         self.folder = folder
 
     @classmethod
-    def load(cls, folder: str | Path, *, threads: int | None = None, batch_tokens: int = 1024) -> Ranker:
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        threads: int | None = None,
+        batch_tokens: int = 1024,
+        max_tokens: int | None = None,
+    ) -> Ranker:
         """Load ``onnx/model.onnx`` and the tokeniser of a model folder.
 
         Args:
             folder: As ``distilrank export`` leaves it.
             threads: Threads of one forward pass; None takes one per core.
             batch_tokens: Limit on the padded tokens of a batch; much larger ones overflow the caches and take longer.
+            max_tokens: Longest pair. None: what the folder says.
 
         Raises:
             ModelError: No such folder, no export in it, a broken one, or a classifier.
@@ -70,7 +78,8 @@ class Ranker:
         if labels != 1:
             hint = "; fold them into one with: distilrank convert" if labels == 2 else ""
             raise ModelError(f"a ranker has one logit, the model in {folder} has {labels}{hint}")
-        return cls(session, PairTokenizer.from_folder(folder), folder=folder, batch_tokens=batch_tokens)
+        tokenizer = PairTokenizer.from_folder(folder, max_tokens)
+        return cls(session, tokenizer, folder=folder, batch_tokens=batch_tokens)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Return one raw logit per (query, passage) pair, shape (pairs,); higher ranks first."""
