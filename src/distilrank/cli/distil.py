@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,6 +48,7 @@ def distil(
     groups: Annotated[
         Path | None, typer.Option(help="Groups instead of the folder's own, such as scored ones.")
     ] = None,
+    scores: Annotated[Path | None, typer.Option(help="Rankers: teacher scores of the groups, from teach.")] = None,
     filter_positives: Annotated[
         float | None,
         typer.Option(help="Train on passages of relevant documents from this probability by the teacher, such as 0.5."),
@@ -90,6 +90,7 @@ def distil(
         --teacher runs/teacher --data runs/nfcorpus --layers 3 --out runs/mixed
       distilrank distil --teacher runs/teacher --data runs/cut --filter-positives 0.5 --layers 3 --out runs/documents
     """
+    from distilrank.cli.command_line import command_line
     from distilrank.cli.trained import show
     from distilrank.data.lines import BadLines
     from distilrank.data.settings_files import read_settings
@@ -123,7 +124,7 @@ def distil(
         refuse(procedure, {"--objective": objective or None})
     if procedure == "bilstm":
         foreign = {"--layers": layers, "--copy-layers": copy_layers, "--student": student}
-        refuse("bilstm", {**foreign, "--filter-positives": filter_positives, "--task": task})
+        refuse("bilstm", {**foreign, "--scores": scores, "--filter-positives": filter_positives, "--task": task})
         trained = run_bilstm(
             teacher=teacher,
             data=data,
@@ -139,7 +140,7 @@ def distil(
             augmented=augmented or (),
             triples=triples,
             groups=groups,
-            command="distilrank " + " ".join(sys.argv[1:]),
+            command=command_line(),
             offline=offline,
             bad=bad,
         )
@@ -163,9 +164,10 @@ def distil(
         dev=DevSettings(queries=dev_queries, depth=dev_depth),
         triples=triples,
         groups=groups,
+        scores=scores,
         augmented=augmented or (),
         filter_positives=filter_positives,
-        command="distilrank " + " ".join(sys.argv[1:]),
+        command=command_line(),
         offline=offline,
         bad=bad,
     )

@@ -25,6 +25,7 @@ def fine_tune(
     groups: Annotated[
         Path | None, typer.Option(help="Groups instead of the folder's own, such as scored ones.")
     ] = None,
+    scores: Annotated[Path | None, typer.Option(help="Rankers: teacher scores of the groups, from teach.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the groups or examples.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; overrides --epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Groups (or examples) per step.")] = None,
@@ -56,6 +57,7 @@ def fine_tune(
     from distilrank.cli.trained import show
     from distilrank.data.lines import BadLines
     from distilrank.data.settings_files import read_settings
+    from distilrank.errors import SettingsError
     from distilrank.models.two_logits import load_ranker
     from distilrank.procedures.fine_tune import FineTuneSettings
     from distilrank.workflows.fine_tune import fine_tune_on_groups, fine_tune_on_labels
@@ -77,6 +79,8 @@ def fine_tune(
     bad = BadLines(allowed=skip_bad)
     command = "distilrank " + " ".join(sys.argv[1:])
     if is_labelled(data):
+        if scores is not None:
+            raise SettingsError("--scores is for groups of passages, not for labelled texts")
         trained = fine_tune_on_labels(
             model, data=data, out=out, settings=chosen, command=command, offline=offline, bad=bad
         )
@@ -92,6 +96,7 @@ def fine_tune(
             settings=chosen,
             dev=dev,
             groups=groups,
+            scores=scores,
             command=command,
             bad=bad,
         )

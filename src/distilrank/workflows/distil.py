@@ -193,6 +193,7 @@ def distil(
     dev: DevSettings,
     triples: int | None = None,
     groups: Path | None = None,
+    scores: Path | None = None,
     augmented: Sequence[Path] = (),
     filter_positives: float | None = None,
     command: str = "",
@@ -211,6 +212,7 @@ def distil(
         dev: How to judge a ranker on the way, when the folder has a dev split.
         triples: How many triples are drawn for a ranker. None: two for each group.
         groups: Groups to train on instead of the folder's own.
+        scores: Folder of teacher scores that the groups are joined with.
         augmented: Files of examples, as ``augment`` writes them, that join the data's own where TinyBERT learns from
             the teacher.
         filter_positives: Least probability, by the teacher, of a passage of a relevant document that is trained on as
@@ -224,7 +226,9 @@ def distil(
         able = ", ".join(other for other, each in PROCEDURES.items() if each.augments)
         raise SettingsError(f"{name} takes no augmented examples, but {able} does; or make them the data")
     teacher_model, teacher_tokenizer = load_model(teacher, offline=offline)
-    source = open_for_teacher(data, teacher_model, groups=groups, filter_positives=filter_positives, bad=bad)
+    source = open_for_teacher(
+        data, teacher_model, groups=groups, scores=scores, filter_positives=filter_positives, bad=bad
+    )
     if procedure.groups:
         require_groups(name, source, triples)
     told: dict[str, object] = {
@@ -360,6 +364,7 @@ def open_for_teacher(
     groups: Path | None,
     filter_positives: float | None,
     bad: BadLines | None,
+    scores: Path | None = None,
 ) -> LabelledData | RankingData:
     """Open what is trained on, fold a ranker's two logits into one, and refuse a teacher whose logits do not fit.
 
@@ -376,9 +381,11 @@ def open_for_teacher(
                 f"the teacher has {labels} logits and a ranker has one, or two to be folded; "
                 "make one with: distilrank fine-tune"
             )
-        return RankingData.open(data, groups=groups, bad=bad)
+        return RankingData.open(data, groups=groups, scores=scores, bad=bad)
     if filter_positives is not None:
         raise SettingsError("--filter-positives is for groups of passages, not for labelled texts")
+    if scores is not None:
+        raise SettingsError("--scores is for groups of passages, not for labelled texts")
     labelled = LabelledData.open(data, order=stored_label_names(teacher.config), bad=bad)
     needed = len(labelled.train.label_names) or 1
     problem = PROBLEM_TYPES[labelled.train.kind]

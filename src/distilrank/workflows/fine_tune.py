@@ -29,6 +29,7 @@ def fine_tune_on_groups(
     settings: FineTuneSettings,
     dev: DevSettings,
     groups: Path | None = None,
+    scores: Path | None = None,
     command: str = "",
     bad: BadLines | None = None,
 ) -> Trained:
@@ -43,10 +44,11 @@ def fine_tune_on_groups(
         settings: How to train.
         dev: How to judge it on the way, when the folder has a dev split.
         groups: Groups to train on instead of the folder's own.
+        scores: Folder of teacher scores that the groups are joined with.
         command: The command line, for the card.
         bad: How many bad lines may be skipped.
     """
-    ranking = RankingData.open(data, groups=groups, bad=bad)
+    ranking = RankingData.open(data, groups=groups, scores=scores, bad=bad)
     told = {
         "from": weights_identity(started_from),
         "network": type(model).__name__,
