@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from distilrank.data.lines import BadLines
@@ -9,7 +10,9 @@ from distilrank.workflows.finish import Trained
 
 
 def show(trained: Trained, bad: BadLines) -> None:
-    """Print what was made, and list the bad lines that were skipped on standard error."""
+    """Print what was made, and list the bad lines that were skipped on standard error; of several processes once."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     for error in bad.skipped:
         print(f"skipped: {error}", file=sys.stderr)
     result = trained.result

@@ -9,6 +9,7 @@ layers asked for, while the forward pass stays on fused attention.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -108,9 +109,15 @@ def answer(
     )
 
 
+_CPU = torch.device("cpu")
+
+
 def usual_device() -> torch.device:
-    """Return where a network that is only read runs best: the graphics processor when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return where a network that is only read runs best: the graphics processor of this process when there is one.
+
+    Of several processes on a machine, each has one of its own, numbered as torchrun and accelerate do.
+    """
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else _CPU
 
 
 def usual_batch_tokens(device: torch.device | str) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import (
     InitProcessGroupKwargs,
     ProjectConfiguration,
@@ -26,6 +26,15 @@ T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(hours=12)
 """The other processes wait this long for the first one to evaluate."""
+
+
+def from_first(compute: Callable[[], T]) -> T:
+    """Return what the first process of a run computes; the others wait. It has to be possible to pickle that."""
+    state = PartialState()
+    box: list[T | None] = [compute() if state.is_main_process else None]
+    if state.num_processes > 1:
+        broadcast_object_list(box)
+    return box[0]  # type: ignore[return-value]
 
 
 class Processes:
@@ -88,10 +97,7 @@ class Processes:
 
     def from_first(self, compute: Callable[[], T]) -> T:
         """Return what the first process computes; the others wait."""
-        box: list[T | None] = [compute() if self.first else None]
-        if self.count > 1:
-            broadcast_object_list(box)
-        return box[0]  # type: ignore[return-value]
+        return from_first(compute)
 
     def wait(self) -> None:
         """Wait until all processes are here."""

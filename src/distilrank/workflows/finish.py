@@ -18,6 +18,7 @@ from distilrank.export.onnx import export_onnx, require_libraries
 from distilrank.models.facts import count_parameters, weight_megabytes
 from distilrank.models.save import save_model
 from distilrank.training.loop import WITHOUT_EFFECT, TrainingResult
+from distilrank.training.processes import from_first
 from distilrank.workflows.ancestry import known_ancestry
 from distilrank.workflows.model_card import ModelCard, card_as_json, write_model_card
 
@@ -100,6 +101,8 @@ def finish(
 ) -> Trained:
     """Save a trained network with everything it takes to use it and to explain it a year later.
 
+    Of several processes the first one saves, and the others wait.
+
     Args:
         model: Trained; it is moved to the CPU.
         tokenizer: Its tokeniser, with the limit on tokens that it was trained with.
@@ -111,25 +114,29 @@ def finish(
         inputs: Files that were trained on.
         started_from: Folder or hub name of the checkpoint, to trace ancestry by.
     """
-    model.to("cpu")  # type: ignore[arg-type]
-    save_model(model, tokenizer, folder)
-    if card.onnx:
-        export_onnx(model, tokenizer, folder)
-    parameters = count_parameters(model).total
-    megabytes = weight_megabytes(folder)
-    full_card = replace(card, parameters=parameters, megabytes=megabytes, max_tokens=tokenizer.max_tokens)
-    write_model_card(folder, full_card)
-    outputs = {"weights": folder / "model.safetensors"}
-    if card.onnx:
-        outputs["onnx"] = folder / "onnx" / "model.onnx"
-    extra = {
-        "started_from": started_from,
-        "parameters": parameters,
-        "journal": result.history.relative_to(folder).as_posix(),
-        "card": card_as_json(full_card),
-    }
-    write_manifest(folder, verb=verb, settings=command, inputs=inputs, outputs=outputs, extra=extra)
-    return Trained(folder=folder, result=result, parameters=parameters)
+
+    def save() -> Trained:
+        model.to("cpu")  # type: ignore[arg-type]
+        save_model(model, tokenizer, folder)
+        if card.onnx:
+            export_onnx(model, tokenizer, folder)
+        parameters = count_parameters(model).total
+        megabytes = weight_megabytes(folder)
+        full_card = replace(card, parameters=parameters, megabytes=megabytes, max_tokens=tokenizer.max_tokens)
+        write_model_card(folder, full_card)
+        outputs = {"weights": folder / "model.safetensors"}
+        if card.onnx:
+            outputs["onnx"] = folder / "onnx" / "model.onnx"
+        extra = {
+            "started_from": started_from,
+            "parameters": parameters,
+            "journal": result.history.relative_to(folder).as_posix(),
+            "card": card_as_json(full_card),
+        }
+        write_manifest(folder, verb=verb, settings=command, inputs=inputs, outputs=outputs, extra=extra)
+        return Trained(folder=folder, result=result, parameters=parameters)
+
+    return from_first(save)
 
 
 @dataclass(frozen=True, kw_only=True)
