@@ -78,7 +78,8 @@ def test_a_list_of_objectives_with_scores_of_the_groups(teacher: Path, data: Pat
     ]
     card = (out / "README.md").read_text(encoding="utf-8")
     assert f"{len(groups)} groups from prepared" in card
-    assert "margin_mse" in card
+    assert "distillation of a teacher's scores (margin_mse, kl, info_nce)" in card
+    assert "loss:margin_mse" in card
     assert len(load_model(out)[0].bert.encoder.layer) == 2
     # The same command again finds everything done; another one is refused, and with the first difference.
     before = sorted(files_of(out))

@@ -97,9 +97,10 @@ def distil(
     from distilrank.errors import SettingsError
     from distilrank.procedures.bilstm import BiLstmPairSettings, BiLstmSettings
     from distilrank.procedures.score_distillation import Objective
-    from distilrank.workflows.distil import StudentSettings, procedure_named, settings_for
     from distilrank.workflows.distil import distil as run
+    from distilrank.workflows.distil import procedure_named, settings_for
     from distilrank.workflows.distil_bilstm import distil_bilstm as run_bilstm
+    from distilrank.workflows.student import StudentSettings
     from distilrank.workflows.training_data import DevSettings
 
     given: dict[str, object] = {

@@ -54,8 +54,8 @@ def general_distil(
     from distilrank.data.lines import BadLines
     from distilrank.data.settings_files import read_settings
     from distilrank.procedures.tinybert import GeneralDistillationSettings
-    from distilrank.workflows.distil import StudentSettings
     from distilrank.workflows.general_distillation import distil_generally
+    from distilrank.workflows.student import StudentSettings
 
     given = {
         "max_tokens": max_tokens,

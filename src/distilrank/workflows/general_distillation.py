@@ -19,9 +19,9 @@ from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError
 from distilrank.models.load import load_model, name_labels, weights_identity
 from distilrank.procedures.tinybert import GeneralDistillationSettings, general_distil
-from distilrank.workflows.distil import StudentSettings
 from distilrank.workflows.finish import RUN, Making, Trained, decisive
 from distilrank.workflows.progress import counted
+from distilrank.workflows.student import StudentSettings
 
 VERB = "general-distil"
 NO_HEAD = 2

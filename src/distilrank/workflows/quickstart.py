@@ -21,12 +21,13 @@ from distilrank.procedures.fine_tune import FineTuneSettings
 from distilrank.procedures.simplified_tinybert import SimplifiedTinyBertSettings
 from distilrank.procedures.standard_distillation import StandardDistillationSettings
 from distilrank.training.settings import Precision, TrainingSettings
-from distilrank.workflows.distil import StudentSettings, distil
+from distilrank.workflows.distil import distil
 from distilrank.workflows.docstrings import write_collection
 from distilrank.workflows.fine_tune import fine_tune_on_groups
 from distilrank.workflows.first_stage import FirstStageSettings
 from distilrank.workflows.prepare import PrepareSettings, prepare_ranking
 from distilrank.workflows.quickstart_report import PLAIN, STUDENT, TEACHER, Judged, judge
+from distilrank.workflows.student import StudentSettings
 from distilrank.workflows.training_data import DevSettings
 from distilrank.workflows.training_groups import GroupSettings
 
