@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,11 +17,13 @@ class Reranker:
     Attributes:
         requests: (path, headers, body) of each request.
         answers: Status, headers and body for the next requests; when they are used up, scores.
+        seconds: How long an answer takes.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.seconds = 0.0
         self.url = ""
 
     def scores(self, body: dict[str, Any]) -> Any:
@@ -39,14 +42,16 @@ def serving() -> Iterator[Reranker]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             reranker.requests.append((self.path, dict(self.headers), body))
+            time.sleep(reranker.seconds)
             status, headers, data = 200, {}, json.dumps(reranker.scores(body)).encode()
             if reranker.answers:
                 status, headers, data = reranker.answers.pop(0)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
+            with suppress(OSError):  # whoever asked may have been killed
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
 
         def log_message(self, *_: Any) -> None:
             pass

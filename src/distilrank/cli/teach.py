@@ -107,9 +107,7 @@ def teach(
         print(f"{out}: {written:,} scored groups")
         return
     _refuse(out, {"--first-stage-weight": first_stage_weight})
-    running = Running(
-        max_tokens=max_tokens, precision=precision, batch_tokens=batch_tokens, device=work.device_to_teach_on()
-    )
+    running = Running(max_tokens=max_tokens, precision=precision, batch_tokens=batch_tokens)
     teachers: list[Teacher] = [find_teacher(name, running=running, offline=offline) for name in teacher or ()]
     if bi_encoder is not None:
         teachers.append(BiEncoderTeacher(source=bi_encoder, running=running, offline=offline))

@@ -72,10 +72,10 @@ class RayCrew:
             return worker, Died(str(error).strip().splitlines()[0])
 
     def _start(self, worker: int) -> None:
-        running = getattr(self._teacher, "running", None)
+        running = _running(self._description)
         actor = ray.remote(
-            num_cpus=1 if running is None else running.threads,
-            num_gpus=1 if running is not None and running.device == "cuda" else 0,
+            num_cpus=running.get("threads", 1),
+            num_gpus=1 if running.get("device") == "cuda" else 0,
             max_restarts=0,
             max_task_retries=0,
         )(_Worker)
@@ -83,7 +83,7 @@ class RayCrew:
 
     def __enter__(self) -> RayCrew:
         """Join the cluster, or start one, and all workers."""
-        threads = getattr(getattr(self._teacher, "running", None), "threads", 1)
+        threads = _running(self._description).get("threads", 1)
         # A cluster of our own has room for the workers asked for, whatever it thinks of this machine.
         own: dict[str, Any] = {} if self._address else {"num_cpus": self.size * threads, "include_dashboard": False}
         try:
@@ -100,6 +100,12 @@ class RayCrew:
     ) -> None:
         """Leave the cluster; the workers end, and so does a cluster that was started here."""
         ray.shutdown()
+
+
+def _running(description: dict[str, object]) -> dict[str, Any]:
+    """Return how a network is run, by a teacher's description; empty for one that is no network of ours."""
+    running = description.get("running")
+    return running if isinstance(running, dict) else {}
 
 
 class _Worker:

@@ -27,14 +27,14 @@ class Running:
         precision: Of the forward pass.
         batch_tokens: Most tokens run at once, padding included. None: what suits the device.
         threads: Processor threads of each process.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda". None: the latter where there is one.
     """
 
     max_tokens: int | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     batch_tokens: int | None = None
     threads: int = 1
-    device: str = "cpu"
+    device: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -266,15 +266,16 @@ def find_teacher(given: str, *, running: Running, offline: bool = False) -> Cros
 def _device(running: Running, worker: int) -> Any:
     import torch
 
+    from distilrank.models.answers import usual_device
+
     torch.set_num_threads(running.threads)
-    if running.device == "cpu":
-        return torch.device("cpu")
-    return torch.device(running.device, worker % torch.cuda.device_count())
+    device = running.device or usual_device().type
+    return torch.device("cpu") if device == "cpu" else torch.device(device, worker % torch.cuda.device_count())
 
 
 def _describe_network(source: str, running: Running, *, offline: bool, most: int | None = None) -> dict[str, object]:
     """Return hashes of a network's files, or its commit on the hub, and how it is run, the token limit filled in."""
-    from distilrank.models.answers import usual_batch_tokens
+    from distilrank.models.answers import usual_batch_tokens, usual_device
     from distilrank.models.load import load_tokenizer, position_limit, quiet_transformers, read_config, resolve_source
 
     found = resolve_source(source)
@@ -292,12 +293,13 @@ def _describe_network(source: str, running: Running, *, offline: bool, most: int
         described["files"] = {path.name: file_hash(path) for path in (*files, found / "config.json")}
     else:
         described["commit"] = getattr(config, "_commit_hash", None)
+    device = running.device or usual_device().type
     described["running"] = {
         "max_tokens": running.max_tokens or own,
         "precision": running.precision,
-        "batch_tokens": running.batch_tokens or usual_batch_tokens(running.device),
+        "batch_tokens": running.batch_tokens or usual_batch_tokens(device),
         "threads": running.threads,
-        "device": running.device,
+        "device": device,
     }
     return described
 

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -209,12 +208,3 @@ def require_one_source(teachers: Sequence[Teacher], given: Path | None) -> None:
         )
     if teachers and given is not None:
         raise SettingsError("--scores-from brings scores, so no teacher is asked; leave out one or the other")
-
-
-def device_to_teach_on() -> str:
-    """Return "cuda" where torch is installed and finds a graphics processor, else "cpu"."""
-    if find_spec("torch") is None:
-        return "cpu"
-    from distilrank.models.answers import usual_device
-
-    return usual_device().type
