@@ -241,6 +241,9 @@ def test_scores_that_stand_in_the_groups_need_no_teacher(inside: Callable[..., d
     for part, rows in zip(told["parts"], [GROUPS], strict=True):
         assert part.content.scores[part.content.mask].tolist() == pytest.approx([s for g in rows for s in g.scores])
     assert told["projections"] is None
+    # Nor are they another's where the teacher is run for its layers.
+    with_layers = totals(inside(settings("kl", "margin_mse", "hidden")))
+    assert values(totals(told)) == near({name: with_layers[name].item() for name in ("kl", "margin_mse")})
 
 
 @pytest.mark.parametrize("layers", [(), ("hidden",)])
