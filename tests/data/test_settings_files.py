@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from distilrank.data.settings_files import as_json, read_settings
+from distilrank.data.settings_files import as_json, fit_value, read_settings
 from distilrank.errors import InputError, SettingsError
 
 
@@ -205,3 +206,44 @@ def test_the_start_gives_way_to_the_file_and_the_file_to_what_is_given(tmp_path:
     assert (found.first.batch_size, found.first.max_steps, found.second.max_steps) == (3, 4, 7)
     assert found.alpha == 0.25
     assert read_settings(Stages, path, start=start, given={"alpha": 0.75}).alpha == 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    loops: Mapping[str, Loop] = field(default_factory=dict)
+
+
+def test_tables_of_the_users_own_names(tmp_path: Path) -> None:
+    text = "options: {a: {layers: 3, set: [x, y]}, b: }\nloops: {fast: {max_steps: 3}, usual: }\n"
+    found = read_settings(Named, written(tmp_path, text))
+    assert found.options == {"a": {"layers": 3, "set": ["x", "y"]}, "b": {}}
+    assert found.loops == {"fast": Loop(max_steps=3), "usual": Loop()}
+    for wrong, words in (
+        ("loops: {fast: {steps: 3}}", "setting 'loops.fast.steps' is unknown; did you mean 'loops.fast.max_steps'?"),
+        ("loops: {fast: {batch_size: 0}}", "batch_size is 0 but must be at least 1"),
+        ("loops: [fast]", "loops is ['fast'] but must be a table"),
+        ("options: {a: 3}", "options.a is 3 but must be a table"),
+    ):
+        path = written(tmp_path, wrong)
+        with pytest.raises(SettingsError, match=re.escape(words)) as refused:
+            read_settings(Named, path)
+        assert refused.value.path == path
+
+
+def test_a_value_fits_an_annotation() -> None:
+    assert fit_value("3", int | None, "--layers") == 3
+    assert fit_value("3", str | None, "--copy-layers") == "3"
+    assert fit_value("x", Path | None, "--groups") == Path("x")
+    assert fit_value(["a", "b"], list[str] | None, "--set") == ["a", "b"]
+    assert fit_value("a", list[str] | None, "--set") == ["a"]
+    assert fit_value("[1, 2]", tuple[int, ...], "--seeds") == (1, 2)
+    assert fit_value("1e-4", float | None, "--learning-rate") == 1e-4
+    for value, hint, words in (
+        ("three", int | None, "--x is 'three' but must be a whole number or null"),
+        ("[1", int, "--x is '[1' but must be a whole number"),
+        (3, Path | None, "--x is 3 but must be a path or null"),
+        (3, list[str] | None, "--x is 3 but must be a list of a text or null"),
+    ):
+        with pytest.raises(SettingsError, match=re.escape(words)):
+            fit_value(value, hint, "--x")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from distilrank.training.journal import Journal, read_events, read_lines, read_steps
+from distilrank.training.journal import Journal, read_events, read_lines, read_steps, seconds_spent
 
 
 def write(path: Path, *events: tuple[str, int], stage: str = "train") -> None:
@@ -64,3 +64,13 @@ def test_no_path_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         journal.write("step", step=1)
         journal.sync()
     assert not list(tmp_path.iterdir())
+
+
+def test_seconds_are_those_of_the_processes_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.jsonl"
+    clock = iter([10.0, 11.0, 13.5, 100.0, 101.0, 102.25, 500.0, 500.5])
+    monkeypatch.setattr("distilrank.training.journal.time.time", lambda: next(clock))
+    write(path, ("start", 0), ("step", 1), ("step", 2))
+    write(path, ("resume", 1), ("step", 2), ("done", 2))
+    write(path, ("start", 0), ("step", 1), stage="answers")
+    assert seconds_spent(path) == pytest.approx(3.5 + 2.25 + 0.5)

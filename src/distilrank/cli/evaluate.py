@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from distilrank.data.lines import BadLines
+    from distilrank.evaluation.diagnostics import Finding
     from distilrank.workflows.evaluate import Evaluated
+    from distilrank.workflows.evaluate_classification import EvaluatedClassifier
 
 
 def evaluate(
@@ -79,6 +81,7 @@ def evaluate(
     from distilrank.data.lines import BadLines
     from distilrank.evaluation.measures import DEFAULT_MEASURES, split_names
     from distilrank.workflows.evaluate import EvaluateSettings, evaluate_ranking
+    from distilrank.workflows.evaluate_classification import is_classification_data
 
     if card and (model is None or not Path(model).is_dir()):
         raise InputError("--card goes with the folder of a model")
@@ -89,7 +92,7 @@ def evaluate(
     bad = BadLines(allowed=skip_bad)
     compared: dict[str, Any] = {"baselines": baseline or (), "teacher": teacher}
     machine: dict[str, Any] = {"threads": threads, "offline": offline}
-    if _is_classification(data):
+    if is_classification_data(data):
         given = {"--run": run, "--measures": measures, "--depth": depth, "--aggregate": aggregate}
         _refuse(data, {**given, "--collection": collection, "--out-run": out_run, "--passage-vectors": passage_vectors})
         _classify(model, Path(data), split, max_queries, json_file, bad, **compared, **machine)
@@ -117,21 +120,7 @@ def evaluate(
 
         write_run(evaluated.run, out_run, tag="-".join(Path(evaluated.evaluation.system).name.split()))
     if json_file is not None:
-        _write(json_file, data, asdict(evaluated.settings), evaluated.hashes(), bad, evaluated.evaluation.as_dict())
-
-
-def _is_classification(data: str) -> bool:
-    """Tell labelled texts from ranking data; data of the hub is taken for the latter."""
-    from distilrank.data.named import is_named
-    from distilrank.workflows.prepare_classification import is_classification
-    from distilrank.workflows.training_data import is_labelled
-
-    if is_named(data):
-        return False
-    path = Path(data)
-    if not path.exists():
-        raise InputError("there is no such folder or file; check the path", path=data)
-    return is_labelled(path) or (path.is_dir() and is_classification(path))
+        _write(json_file, data, asdict(evaluated.settings), evaluated, bad)
 
 
 def _refuse(data: str, given: Mapping[str, object]) -> None:
@@ -158,21 +147,23 @@ def _classify(
         raise InputError("is classification data; name the classifier to measure", path=data)
     evaluated = evaluate_classification(model, data=data, split=split, max_examples=max_examples, bad=bad, **options)
     measured = next(iter(evaluated.inputs.values()))
-    _print(classification_tables(evaluated.evaluation), [f"measured on {measured}"], bad)
+    _print(classification_tables(evaluated.evaluation), [f"measured on {measured}"], evaluated.alarms, bad)
     if json_file is not None:
         settings = {"split": split, "max_queries": max_examples}
-        _write(json_file, str(data), settings, evaluated.hashes(), bad, evaluated.evaluation.as_dict())
+        _write(json_file, str(data), settings, evaluated, bad)
 
 
 def _show_ranking(evaluated: Evaluated, bad: BadLines) -> None:
     from distilrank.evaluation.tables import ranking_tables, remarks
 
-    _print(ranking_tables(evaluated.evaluation), remarks(evaluated.evaluation), bad)
+    _print(ranking_tables(evaluated.evaluation), remarks(evaluated.evaluation), evaluated.alarms, bad)
 
 
-def _print(tables: Sequence[Table], remarks: Sequence[str], bad: BadLines) -> None:
+def _print(tables: Sequence[Table], remarks: Sequence[str], alarms: Sequence[Finding], bad: BadLines) -> None:
     """Print tables, and on standard error what else there is to know."""
     from rich.console import Console
+
+    from distilrank.workflows.alarms import say_alarms
 
     # A file or a pipe has no width to keep to.
     console = Console() if sys.stdout.isatty() else Console(width=240)
@@ -180,27 +171,24 @@ def _print(tables: Sequence[Table], remarks: Sequence[str], bad: BadLines) -> No
         console.print(table, highlight=False)
     for remark in remarks:
         print(f"note: {remark}", file=sys.stderr)
+    say_alarms(alarms)
     if bad.skipped:
         print(bad.listing(), file=sys.stderr)
 
 
 def _write(
-    path: Path,
-    data: str,
-    settings: Mapping[str, object],
-    hashes: Mapping[str, object],
-    bad: BadLines,
-    found: Mapping[str, object],
+    path: Path, data: str, settings: Mapping[str, object], evaluated: Evaluated | EvaluatedClassifier, bad: BadLines
 ) -> None:
     """Write what was run, on what, with which versions, and what was found."""
-    from distilrank.data.files import library_versions, write_json
+    from distilrank.workflows.record import write_record
 
-    record = {
-        "command": shlex.join(["distilrank", *sys.argv[1:]]),
-        "data": data,
-        "settings": dict(settings),
-        "versions": library_versions(),
-        "inputs": dict(hashes),
-        "skipped": [str(error) for error in bad.skipped],
-    }
-    write_json(path, {**record, **found})
+    write_record(
+        path,
+        command=shlex.join(["distilrank", *sys.argv[1:]]),
+        data=data,
+        settings=settings,
+        hashes=evaluated.hashes(),
+        found=evaluated.evaluation.as_dict(),
+        alarms=evaluated.alarms,
+        bad=bad,
+    )

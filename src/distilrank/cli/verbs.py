@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distilrank.cli.augment import augment
+from distilrank.cli.compare import compare
 from distilrank.cli.convert import convert
 from distilrank.cli.distil import distil
 from distilrank.cli.encode import encode
@@ -31,6 +32,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "distil": distil,
     "encode": encode,
     "evaluate": evaluate,
+    "compare": compare,
     "glue-submission": glue_submission,
     "rank": rank,
     "export": export,

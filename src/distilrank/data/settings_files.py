@@ -3,7 +3,7 @@
 Keys are checked against the dataclass, values against its annotations; what does not fit is refused with the nearest
 known name. A nested dataclass (``training``) is a table of the file; on the command line its settings may be named
 with or without the prefix, ``training.seed=1`` or ``seed=1``. Without it, all tables of one kind are set, such as those
-of a procedure's stages.
+of a procedure's stages. A ``Mapping`` is a table whose keys are the user's own names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -74,6 +75,27 @@ def as_json(settings: Any) -> dict[str, Any]:
     return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(settings))))
 
 
+def fit_value(value: Any, hint: Any, name: str) -> Any:
+    """Return a value as an annotation wants it; a text that it does not take is read as YAML.
+
+    Args:
+        value: From a file or the command line.
+        hint: The annotation.
+        name: Of the setting, for the message.
+
+    Raises:
+        SettingsError: It does not fit.
+    """
+    try:
+        return _fitting(value, hint, name, None)
+    except SettingsError:
+        if not isinstance(value, str):
+            raise
+        with suppress(yaml.YAMLError, SettingsError):
+            return _fitting(yaml.safe_load(value), hint, name, None)
+        raise
+
+
 def _read_tree(path: Path) -> dict[str, Any]:
     try:
         with open_text(path) as file:
@@ -124,6 +146,9 @@ def _build(kind: type[S], tree: Mapping[str, Any], path: str | Path | None, *, p
             values[name] = _build(nested[name], inner, path, prefix=f"{prefix}{name}.")
         else:
             values[name] = _fitting(value, hints[name], f"{prefix}{name}", path)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name not in values and field.default is dataclasses.MISSING is field.default_factory:
+            raise SettingsError(f"{prefix}{field.name} is missing; give it", path=path)
     try:
         return kind(**values)
     except SettingsError as error:
@@ -133,7 +158,20 @@ def _build(kind: type[S], tree: Mapping[str, Any], path: str | Path | None, *, p
 
 
 def _fitting(value: Any, hint: Any, name: str, path: str | Path | None) -> Any:
-    """Return ``value`` as the annotation wants it: lists become tuples, whole numbers floats."""
+    """Return ``value`` as the annotation wants it: lists become tuples, whole numbers floats, tables dataclasses."""
+    named = get_origin(hint) is Mapping
+    if named or dataclasses.is_dataclass(hint):
+        table = {} if value is None else value
+        if not isinstance(table, dict):
+            raise SettingsError(f"{name} is {value!r} but must be a table", path=path)
+        if not named:
+            return _build(hint, table, path, prefix=f"{name}.")
+        return {str(key): _fitting(item, get_args(hint)[1], f"{name}.{key}", path) for key, item in table.items()}
+    tables = get_args(hint)[0] if get_origin(hint) is tuple else None
+    if dataclasses.is_dataclass(tables) and isinstance(value, list | tuple):
+        names = [f"{name}[{place}]" for place in range(len(value))]
+        pairs = zip(value, names, strict=True)
+        return tuple(v if type(v) is tables else _fitting(v, tables, own, path) for v, own in pairs)
     for choice in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
         matched, fitted = _matched(value, choice)
         if matched:
@@ -147,12 +185,14 @@ def _matched(value: Any, hint: Any) -> tuple[bool, Any]:
         return value is None, None
     if origin is Literal:
         return value in arguments, value
-    if origin is tuple:
+    if origin in (tuple, list):
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             return False, None
         fitted = [_matched(item, arguments[0]) for item in items]
-        return all(matched for matched, _ in fitted), tuple(item for _, item in fitted)
+        return all(matched for matched, _ in fitted), origin(item for _, item in fitted)
+    if hint is Path:
+        return isinstance(value, str), Path(str(value))
     if hint is float and isinstance(value, str):  # YAML reads 1e-4 as a text, for want of a dot
         try:
             return True, float(value)
@@ -171,9 +211,16 @@ def _spoken(hint: Any) -> str:
         return " or ".join(_spoken(choice) for choice in arguments)
     if origin is Literal:
         return " or ".join(map(str, arguments))
-    if origin is tuple:
+    if origin in (tuple, list):
         return f"a list of {_spoken(arguments[0])}"
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+    names = {
+        Path: "a path",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        bool: "true or false",
+        type(None): "null",
+    }
     return names.get(hint, str(hint))
 
 

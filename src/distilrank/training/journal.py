@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -97,6 +98,14 @@ def read_events(path: Path, event: str, *, stage: str | None = None) -> list[Eve
 def _survives(event: Event, again: Event) -> bool:
     """Say whether an event is part of the history that a later start or resume goes on with."""
     return again["event"] == "resume" and event["step"] <= again["step"] and event["event"] not in ("stop", "done")
+
+
+def seconds_spent(path: Path) -> float:
+    """Return the seconds that a run's processes worked on it, without the time between a kill and the next start."""
+    lines = read_lines(path)
+    return sum(
+        after["time"] - before["time"] for before, after in pairwise(lines) if after["event"] not in ("start", "resume")
+    )
 
 
 def read_steps(path: Path, *, stage: str | None = None) -> list[Event]:

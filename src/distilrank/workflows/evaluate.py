@@ -15,11 +15,13 @@ from distilrank.data.passage_store import PassageStore
 from distilrank.data.trec import read_run
 from distilrank.errors import InputError, SettingsError
 from distilrank.evaluation.aggregate import Aggregation, aggregate_documents
+from distilrank.evaluation.diagnostics import Finding
 from distilrank.evaluation.evaluate import Evaluation, evaluate_runs
 from distilrank.evaluation.measures import DEFAULT_MEASURES, measure_name
 from distilrank.evaluation.rerank import rerank, shorten
-from distilrank.records import Qrels, Run
+from distilrank.records import Qrels, Query, Run
 from distilrank.scorer import Scorer
+from distilrank.workflows.alarms import query_leak, ranker_alarms
 from distilrank.workflows.candidates import bm25_candidates
 from distilrank.workflows.first_stage import as_passages
 from distilrank.workflows.prepare import input_files
@@ -76,12 +78,14 @@ class Evaluated:
         run: The ranking of the system under test, of documents if aggregated.
         inputs: Name -> file that was read.
         settings: As they took effect.
+        alarms: What is suspicious about the system under test and its teacher.
     """
 
     evaluation: Evaluation
     run: Run
     inputs: Mapping[str, Path]
     settings: EvaluateSettings
+    alarms: Sequence[Finding] = ()
 
     def hashes(self) -> dict[str, dict[str, str]]:
         """Return path and SHA-256 of every input, for the record."""
@@ -135,6 +139,7 @@ def evaluate_ranking(
     candidates = _candidates(first, source, qrels, settings)
     _require_judged(candidates, qrels, settings)
     made: dict[str, Run] = {}
+    looked_at: dict[str, Run] = {}
     for name, system in contest.systems.items():
         if system.model is None:
             ranked = candidates if name == contest.first else _read(system, source, qrels, settings)
@@ -142,6 +147,8 @@ def evaluate_ranking(
             vectors = passage_vectors if name == contest.tested else None
             scorer = load_scorer(system.model, threads=threads, offline=offline, passage_vectors=vectors)
             ranked = _rerank(scorer, source, candidates, qrels, name=name)
+        if name in (contest.tested, contest.teacher) and name != contest.first:
+            looked_at[name] = ranked
         # The scores of a first stage are no logits, of which a probability could be made.
         own_scores = system.model is not None or name == contest.tested
         made[name] = _documents(ranked, settings, how=settings.aggregate if own_scores else "MaxP")
@@ -154,8 +161,36 @@ def evaluate_ranking(
         measures=settings.measures,
         seed=settings.seed,
     )
-    inputs = _inputs(source.ranking, contest)
-    return Evaluated(evaluation=evaluation, run=made[contest.tested], inputs=inputs, settings=settings)
+    return Evaluated(
+        evaluation=evaluation,
+        run=made[contest.tested],
+        inputs=_inputs(source.ranking, contest),
+        settings=settings,
+        alarms=_alarms(looked_at, candidates, contest, evaluation, source.ranking.queries, qrels),
+    )
+
+
+def _alarms(
+    runs: Mapping[str, Run],
+    candidates: Run,
+    contest: Contest,
+    evaluation: Evaluation,
+    queries: Mapping[str, Query],
+    qrels: Qrels,
+) -> list[Finding]:
+    """Return what is suspicious about these systems."""
+    found: list[Finding] = []
+    for name, run in runs.items():
+        found += ranker_alarms(
+            run,
+            candidates,
+            name=name,
+            first_stage=contest.first,
+            measured=evaluation.measured[name],
+            first_measured=evaluation.measured[contest.first],
+        )
+        found += query_leak(contest.systems[name].model, name=name, queries=queries, qrels=qrels)
+    return found
 
 
 class _Source:

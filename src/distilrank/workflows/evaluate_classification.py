@@ -15,11 +15,16 @@ from distilrank.data.files import file_hash, read_json
 from distilrank.data.label_order import in_order
 from distilrank.data.labels import Kind
 from distilrank.data.lines import BadLines
+from distilrank.data.named import is_named
 from distilrank.errors import InputError, ModelError, SettingsError, nearest
 from distilrank.evaluation.classification import ClassificationEvaluation, evaluate_classifiers
-from distilrank.workflows.prepare_classification import classification_files
+from distilrank.evaluation.diagnostics import Finding
+from distilrank.evaluation.diagnostics.alarms import decision_alarms, label_order_note
+from distilrank.workflows.alarms import example_leak
+from distilrank.workflows.prepare_classification import classification_files, is_classification
 from distilrank.workflows.scorers import load_network
-from distilrank.workflows.systems import find_contest, find_model
+from distilrank.workflows.systems import System, find_contest, find_model
+from distilrank.workflows.training_data import is_labelled
 
 if TYPE_CHECKING:
     from distilrank.models.scorer import TorchScorer
@@ -38,14 +43,30 @@ class EvaluatedClassifier:
     Attributes:
         evaluation: What was found.
         inputs: Name -> file that was read.
+        alarms: What is suspicious about the classifier under test and its teacher.
     """
 
     evaluation: ClassificationEvaluation
     inputs: Mapping[str, Path]
+    alarms: Sequence[Finding] = ()
 
     def hashes(self) -> dict[str, dict[str, str]]:
         """Return path and SHA-256 of every input, for the record."""
         return {name: {"path": path.as_posix(), "sha256": file_hash(path)} for name, path in self.inputs.items()}
+
+
+def is_classification_data(data: str) -> bool:
+    """Tell labelled texts from ranking data; data of the hub is taken for the latter.
+
+    Raises:
+        InputError: There is no such folder or file.
+    """
+    if is_named(data):
+        return False
+    path = Path(data)
+    if not path.exists():
+        raise InputError("there is no such folder or file; check the path", path=data)
+    return is_labelled(path) or (path.is_dir() and is_classification(path))
 
 
 def evaluate_classification(
@@ -81,12 +102,13 @@ def evaluate_classification(
     """
     if max_examples is not None and max_examples < 1:
         raise SettingsError(f"max_queries is {max_examples}, give at least 1")
-    file = _file(data, split)
+    file = examples_file(data, split)
     contest = find_contest(first=find_model(model), model=None, teacher=teacher, baselines=baselines, runs={})
     runs = [name for name, system in contest.systems.items() if system.model is None]
     if runs:
         raise InputError(f"{runs[0]} is a file; classifiers are compared with model folders")
     logits: dict[str, NDArray[np.float32]] = {}
+    alarms: list[Finding] = []
     examples: ClassificationData | None = None
     for name, system in contest.systems.items():
         network = load_network(str(system.model), threads=threads, offline=offline)
@@ -94,6 +116,8 @@ def evaluate_classification(
             examples = _first(_read(data, file, network, bad=bad), max_examples)
         _require_labels(network, examples, name)
         logits[name] = _logits(network, examples)
+        if name in (contest.tested, contest.teacher):
+            alarms += _alarms(system, name, network, examples, logits[name], data_folder=data)
     assert examples is not None
     evaluation = evaluate_classifiers(
         labels=[example.label for example in examples.examples if example.label is not None],
@@ -104,10 +128,35 @@ def evaluate_classification(
         seed=seed,
     )
     weights = {f"{name}: {path.name}": path for name, system in contest.systems.items() for path in system.files}
-    return EvaluatedClassifier(evaluation=evaluation, inputs={file.name: file, **weights})
+    return EvaluatedClassifier(evaluation=evaluation, inputs={file.name: file, **weights}, alarms=alarms)
 
 
-def _file(data: Path, split: str) -> Path:
+def _alarms(
+    system: System,
+    name: str,
+    network: TorchScorer,
+    data: ClassificationData,
+    logits: NDArray[np.float32],
+    *,
+    data_folder: Path,
+) -> list[Finding]:
+    """Return what is suspicious about a classifier."""
+    labels = [example.label for example in data.examples if example.label is not None]
+    own = read_json(data_folder / "labels.json")["label_names"] if (data_folder / "labels.json").is_file() else []
+    note = label_order_note(own or [], _stored_names(network), name=name)
+    return [
+        *([] if note is None else [note]),
+        *decision_alarms(labels, logits, kind=data.kind, label_names=data.label_names, name=name),
+        *example_leak(system.model, name=name, examples=data.examples),
+    ]
+
+
+def examples_file(data: Path, split: str) -> Path:
+    """Return the file of examples: the data itself, or that of a split of a folder.
+
+    Raises:
+        InputError: The folder has no such split.
+    """
     if data.is_file():
         return data
     files = classification_files(data)

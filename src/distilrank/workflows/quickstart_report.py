@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from distilrank.data.files import file_hash, library_versions, read_json, write_json
 from distilrank.data.folder import RankingFolder
@@ -21,6 +19,7 @@ from distilrank.runtime.ranker import Ranker
 from distilrank.training.journal import read_steps
 from distilrank.workflows.finish import RUN
 from distilrank.workflows.model_card import add_to_card
+from distilrank.workflows.speed import ms_per_100
 
 MEASURES = ("RR@10", "nDCG@10")
 BM25, TEACHER, STUDENT, PLAIN = "BM25", "teacher", "student", "student, labels only"
@@ -110,18 +109,11 @@ def _add_to_cards(models: Mapping[str, Path], judged: Judged, data: str) -> None
 
 
 def _latencies(models: Mapping[str, Path], folder: RankingFolder, candidates: Run) -> dict[str, float]:
-    """Time 100 passages of a query on every model in turn, so that a noisy machine hits all alike; medians."""
+    """Time 100 passages of a query on every model."""
     passages = [passage.content for passage in folder.passages.get_many(_first_ids(candidates, 100)).values()]
     query = folder.queries[next(iter(candidates))].text
-    rankers = {name: Ranker.load(model) for name, model in models.items()}
-    times: dict[str, list[float]] = {name: [] for name in rankers}
-    for turn in range(6):
-        for name, ranker in rankers.items():
-            began = time.perf_counter()
-            ranker.score([(query, passage) for passage in passages])
-            if turn:  # the first is for warming up
-                times[name].append(1000 * (time.perf_counter() - began) * 100 / len(passages))
-    return {name: float(np.median(values)) for name, values in times.items()}
+    pairs = [(query, passage) for passage in passages]
+    return ms_per_100({name: partial(Ranker.load(model).score, pairs) for name, model in models.items()}, len(pairs))
 
 
 def _first_ids(candidates: Run, count: int) -> list[str]:

@@ -25,6 +25,24 @@ INK, MUTED, FAINT = "#010101", "#020202", "#030303"
 SERIES = ("#110101", "#110102", "#110103", "#110104", "#110105", "#110106")
 GAIN, LOSS = "#210101", "#210102"
 
+LIGHT = {
+    "--paper": "#fdfcfa",
+    "--card": "#ffffff",
+    "--ink": "#1d2126",
+    "--muted": "#5b636e",
+    "--line": "#e4e1db",
+    "--mark": "#f3f0ea",
+    "--series-1": "#2563a8",
+    "--series-2": "#c2561a",
+    "--series-3": "#2f7d4f",
+    "--series-4": "#8b4a9c",
+    "--series-5": "#9a7400",
+    "--series-6": "#4a6572",
+    "--gain": "#2f7d4f",
+    "--loss": "#b8433c",
+}
+"""The light page's variables, which a drawing in a file of its own has too."""
+
 _VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
@@ -93,6 +111,14 @@ def to_svg(figure: Figure, *, name: str, description: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{_attribute(description)}" ', 1)
+
+
+def standalone(svg: str) -> str:
+    """Return a drawing of ``to_svg`` as a file of its own, on light paper."""
+    for variable, colour in {**LIGHT, "--sans": "sans-serif"}.items():
+        svg = svg.replace(f"var({variable})", colour)
+    paper = f'<rect width="100%" height="100%" fill="{LIGHT["--paper"]}"/>'
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + re.sub(r"(<svg[^>]*>)", rf"\1{paper}", svg, count=1)
 
 
 def _attribute(text: str) -> str:

@@ -11,6 +11,7 @@ from distilrank.evaluation.intervals import Interval
 from distilrank.evaluation.report.cases import SAME
 from distilrank.evaluation.report.content import Report
 from distilrank.evaluation.report.plots import gains_and_losses, loss_terms, quality_against_latency
+from distilrank.evaluation.report.svg import LIGHT
 
 try:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -44,6 +45,7 @@ def render_report(report: Report) -> str:
     latency = quality_against_latency(report.rows, measure=report.measure)
     return page.get_template("report.html.jinja").render(
         report=report,
+        light=LIGHT,
         measures=list(dict.fromkeys(name for row in report.rows for name in row.measures)),
         show_kept=any(row.kept is not None for row in report.rows),
         latency=None if latency is None else Markup(latency),
