@@ -78,7 +78,6 @@ def test_groups_are_scored_and_the_same_command_has_nothing_left_to_do(
         (("--teacher", world / "other"), "several teachers another folder"),
         (("--precision", "bf16"), "teacher.running.precision was 'fp32' and is 'bf16' now"),
         (("--limit", 3), "input.limit was None and is 3 now"),
-        (("--threads", 2), "teacher.running.threads was 1 and is 2 now"),
     ):
         assert distilrank(*told, *change) == 2
         assert difference in capsys.readouterr().err.replace("\n", " ")

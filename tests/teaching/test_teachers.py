@@ -58,7 +58,7 @@ def test_a_cross_encoder(folder: Path) -> None:
     assert json.loads(json.dumps(described)) == described
     assert described["files"] == {name: file_hash(folder / name) for name in ("model.safetensors", "config.json")}
     assert described["running"] == {
-        "max_tokens": 20, "precision": "fp32", "batch_tokens": 2048, "threads": 1, "device": "cpu",
+        "max_tokens": 20, "precision": "fp32", "batch_tokens": 2048, "device": "cpu",
     }  # fmt: skip
     assert (teacher.name, teacher.meaning, described["logits"]) == ("ranker", "logit", 1)
     assert CrossEncoderTeacher(source=str(folder)).describe()["running"]["max_tokens"] == 48  # type: ignore[index]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from distilrank.errors import MissingExtraError, OfflineError
 from distilrank.teaching.crew import Desk, Died, Place, read_answer
-from distilrank.teaching.teachers import Teacher
+from distilrank.teaching.teachers import Running, Teacher
 
 try:
     import ray
@@ -72,10 +72,10 @@ class RayCrew:
             return worker, Died(str(error).strip().splitlines()[0])
 
     def _start(self, worker: int) -> None:
-        running = _running(self._description)
+        running = self._description.get("running")
         actor = ray.remote(
-            num_cpus=running.get("threads", 1),
-            num_gpus=1 if running.get("device") == "cuda" else 0,
+            num_cpus=_threads(self._teacher),
+            num_gpus=1 if isinstance(running, dict) and running["device"] == "cuda" else 0,
             max_restarts=0,
             max_task_retries=0,
         )(_Worker)
@@ -83,7 +83,7 @@ class RayCrew:
 
     def __enter__(self) -> RayCrew:
         """Join the cluster, or start one, and all workers."""
-        threads = _running(self._description).get("threads", 1)
+        threads = _threads(self._teacher)
         # A cluster of our own has room for the workers asked for, whatever it thinks of this machine.
         own: dict[str, Any] = {} if self._address else {"num_cpus": self.size * threads, "include_dashboard": False}
         try:
@@ -102,10 +102,10 @@ class RayCrew:
         ray.shutdown()
 
 
-def _running(description: dict[str, object]) -> dict[str, Any]:
-    """Return how a network is run, by a teacher's description; empty for one that is no network of ours."""
-    running = description.get("running")
-    return running if isinstance(running, dict) else {}
+def _threads(teacher: Teacher) -> int:
+    """Return how many processors a worker needs; one that only asks a server needs one."""
+    running = getattr(teacher, "running", None)
+    return running.threads if isinstance(running, Running) else 1
 
 
 class _Worker:

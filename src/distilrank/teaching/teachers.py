@@ -20,7 +20,7 @@ from distilrank.teaching.endpoint import MEANING, EndpointScorer, EndpointSettin
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """How a network is run; all of it may show in the last digits of a score, so all of it is in the manifest.
+    """How a network is run; what may show in the last digits of a score is in the manifest.
 
     Attributes:
         max_tokens: Longest pair (or text, for a bi-encoder). None: what the teacher says.
@@ -100,6 +100,7 @@ class CrossEncoderTeacher:
             found = "no ranking head" if logits is None else f"{logits} logits"
             raise ModelError(f"a teacher of rankers has one logit, or two to be folded; {self.source} has {found}")
         described = _describe_network(self.source, self.running, offline=self.offline)
+        described["running"].pop("threads")  # of which the scores do not depend, see TeacherScorer
         return {"kind": "cross-encoder", "name": self.name, "logits": logits, **described}
 
     def open(self, worker: int = 0) -> Scorer:
@@ -107,12 +108,17 @@ class CrossEncoderTeacher:
         from distilrank.models.teacher_scorer import TeacherScorer
         from distilrank.models.two_logits import load_ranker
 
-        device = _device(self.running, worker)
+        running = self.running
         model, tokenizer = load_ranker(self.source, offline=self.offline)
-        if self.running.max_tokens is not None:
-            tokenizer = tokenizer.with_max_tokens(self.running.max_tokens)
+        if running.max_tokens is not None:
+            tokenizer = tokenizer.with_max_tokens(running.max_tokens)
         return TeacherScorer(
-            model, tokenizer, batch_tokens=self.running.batch_tokens, precision=self.running.precision, device=device
+            model,
+            tokenizer,
+            batch_tokens=running.batch_tokens,
+            precision=running.precision,
+            device=_device(running, worker),
+            threads=running.threads,
         )
 
 
@@ -150,10 +156,13 @@ class BiEncoderTeacher:
 
     def open(self, worker: int = 0) -> Scorer:
         """Load it."""
+        import torch
+
         from distilrank.models.bi_encoder import BiEncoderScorer
         from distilrank.models.load import load_model
 
         device, form = _device(self.running, worker), self._form()
+        torch.set_num_threads(self.running.threads)
         model, tokenizer = load_model(self.source, offline=self.offline, max_tokens=self.running.max_tokens)
         if self.running.max_tokens is None and form.max_tokens is not None:
             tokenizer = tokenizer.with_max_tokens(min(form.max_tokens, tokenizer.max_tokens))
@@ -268,12 +277,11 @@ def _device(running: Running, worker: int) -> Any:
 
     from distilrank.models.answers import usual_device
 
-    torch.set_num_threads(running.threads)
     device = running.device or usual_device().type
     return torch.device("cpu") if device == "cpu" else torch.device(device, worker % torch.cuda.device_count())
 
 
-def _describe_network(source: str, running: Running, *, offline: bool, most: int | None = None) -> dict[str, object]:
+def _describe_network(source: str, running: Running, *, offline: bool, most: int | None = None) -> dict[str, Any]:
     """Return hashes of a network's files, or its commit on the hub, and how it is run, the token limit filled in."""
     from distilrank.models.answers import usual_batch_tokens, usual_device
     from distilrank.models.load import load_tokenizer, position_limit, quiet_transformers, read_config, resolve_source
@@ -285,7 +293,7 @@ def _describe_network(source: str, running: Running, *, offline: bool, most: int
     if running.max_tokens is not None and running.max_tokens > limit:
         raise SettingsError(f"max_tokens is {running.max_tokens}, but {source} has positions for {limit} tokens")
     own = min(tokenizer.max_tokens, limit, most or limit)
-    described: dict[str, object] = {"tokenizer": tokenizer.identity}
+    described: dict[str, Any] = {"tokenizer": tokenizer.identity}
     if isinstance(found, Path):
         files = _weights(found)
         if not files:

@@ -32,8 +32,8 @@ class TeachSettings:
         engine: "local": this machine; "ray": a Ray cluster.
         address: Of the cluster. None: a cluster is started on this machine.
         processes: Workers.
-        threads: Processor threads of each; part of what decides the last digits. None: what the folder was begun
-            with, else the processor's cores shared out among the workers.
+        threads: Processor threads of each; for exported networks and bi-encoders, part of what decides the last
+            digits. None: what the folder was begun with, else the processor's cores shared out among the workers.
         shard_pairs: Pairs of a shard.
     """
 
