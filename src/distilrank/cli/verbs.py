@@ -15,6 +15,7 @@ from distilrank.cli.fine_tune import fine_tune
 from distilrank.cli.fit_mlm_head import fit_mlm_head
 from distilrank.cli.general_distil import general_distil
 from distilrank.cli.glue_submission import glue_submission
+from distilrank.cli.mix_scores import mix_scores
 from distilrank.cli.prepare import prepare
 from distilrank.cli.quickstart import quickstart
 from distilrank.cli.rank import rank
@@ -25,6 +26,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart,
     "prepare": prepare,
     "teach": teach,
+    "mix-scores": mix_scores,
     "fine-tune": fine_tune,
     "fit-mlm-head": fit_mlm_head,
     "augment": augment,
