@@ -119,7 +119,7 @@ def pooled(folder: Path, text: str, how: str, *, unit: bool) -> torch.Tensor:
     return functional.normalize(vector, dim=0) if unit else vector
 
 
-FORMS = {
+FORMS: dict[str, tuple[dict[str, object], bool, dict[str, object], str, bool, str]] = {
     "mean and unit vectors": ({"pooling_mode_mean_tokens": True}, True, {}, "mean", True, "cosine"),
     "the first token": ({"pooling_mode": "cls"}, False, {}, "cls", True, "cosine"),
     "dot product": (

@@ -38,13 +38,13 @@ def compute_first_token_only(model: PreTrainedModel, *, bf16: bool = False) -> N
     layers = encoder_layers(model)
     last, attention = layers[-1], self_attention(model, len(layers))
     if bf16:
-        model.base_model.embeddings.to(torch.bfloat16)  # type: ignore[operator, union-attr]
+        model.base_model.embeddings.to(torch.bfloat16)
         widening = getattr(model.base_model, "embeddings_project", None)  # ELECTRA's, where embeddings are narrower
         if isinstance(widening, nn.Module):
             widening.to(torch.bfloat16)
         for module in (*layers[:-1], attention.key, attention.value):
-            module.to(torch.bfloat16)  # type: ignore[operator]
-    last.forward = MethodType(_last_layer, last)  # type: ignore[method-assign]
+            module.to(torch.bfloat16)
+    last.forward = MethodType(_last_layer, last)
 
 
 def _last_layer(layer: Any, states: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
