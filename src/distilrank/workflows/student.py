@@ -8,7 +8,8 @@ from transformers import PreTrainedModel
 
 from distilrank.data.settings_files import as_json
 from distilrank.data.tokens import PairTokenizer
-from distilrank.errors import SettingsError
+from distilrank.errors import ModelError, SettingsError
+from distilrank.models.bilstm import BiLstmForSequenceClassification
 from distilrank.models.load import load_model, name_labels, stored_label_names, weights_identity
 from distilrank.models.students import (
     STUDENT_SHAPES,
@@ -64,6 +65,8 @@ class StudentSettings:
         labels = len(names)
         if self.start is not None:
             student, tokenizer = load_model(self.start, num_labels=labels, head="classic", seed=seed, offline=offline)
+            if isinstance(student, BiLstmForSequenceClassification):  # it is saved and exported in another way
+                raise ModelError(f"{self.start} is a BiLSTM, which only --procedure bilstm makes and trains")
             if stored_label_names(student.config) == [f"LABEL_{i}" for i in range(labels)]:
                 name_labels(student.config, names, num_labels=labels)
             return student, tokenizer

@@ -126,17 +126,13 @@ def distil(
         matched = match_layers(student, teacher, tokenizer, teacher_tokenizer, settings)
     scorer = None
     if settings.reads_scores and not scored:
-        require_one_logit(teacher, "the teacher")
-        require_positions(teacher, settings.max_tokens)
-        if matched is None:  # else its scores come from the pass that gives its layers
-            reading = (teacher_tokenizer or tokenizer).with_max_tokens(settings.max_tokens)
-            scorer = TorchScorer(teacher, reading, precision=settings.training.precision)
+        scorer = live_scorer(teacher, teacher_tokenizer or tokenizer, settings)
     limited = tokenizer.with_max_tokens(settings.max_tokens)
 
     def split(step: list[Group]) -> list[MicroBatch[GroupBatch]]:
         if not scored:
             step = [replace(group, scores=None) for group in step]
-        if scorer is not None:
+        if scorer is not None and matched is None:  # else its scores come from the pass that gives its layers
             teacher.to(student.device)  # type: ignore[arg-type]
             step = with_scores(step, scorer)
         return split_groups(step, tokenizer=limited, batch_tokens=settings.batch_tokens, device=student.device)
@@ -181,6 +177,14 @@ def loss_terms(lists: Lists, layers: Mapping[str, Tensor], settings: ScoreDistil
         asked.name: asked.weight * (kinds[asked.name].loss(lists, asked) if asked.name in kinds else layers[asked.name])
         for asked in settings.objectives
     }
+
+
+def live_scorer(teacher: PreTrainedModel, tokenizer: PairTokenizer, settings: ScoreDistillationSettings) -> TorchScorer:
+    """Return the teacher as what scores the groups of each batch, or refuse what is no ranker of such pairs."""
+    require_one_logit(teacher, "the teacher")
+    require_positions(teacher, settings.max_tokens)
+    limited = tokenizer.with_max_tokens(settings.max_tokens)
+    return TorchScorer(teacher, limited, precision=settings.training.precision)
 
 
 def with_scores(groups: Sequence[Group], scorer: TorchScorer) -> list[Group]:
