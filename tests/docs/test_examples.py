@@ -16,7 +16,7 @@ from tests.end_to_end.verbs import distilrank, prepared_ranking, without_export
 from tests.tiny import WORDS, tiny_config, tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDES = ("several_teachers", "trimming")
+GUIDES = ("several_teachers", "teach", "trimming")
 PAGES = [*sorted((ROOT / "docs" / "papers").glob("*.md")), *(ROOT / "docs" / f"{guide}.md" for guide in GUIDES)]
 TRAINING = ("general-distil", "fine-tune", "fit-mlm-head", "distil")
 SHORT = ("--steps", "2", "--batch-size", "4")

@@ -130,12 +130,15 @@ LINES = [f"q{i}\td{i}\twhere is dog {i % 3}\tthe old {'cat ' * (i % 7)}" for i i
 
 
 @pytest.mark.slow
-def test_two_processes_leave_the_bytes_of_one(world: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_two_workers_leave_the_bytes_of_one(world: Path, tmp_path: Path, engine: str) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason="ray is not installed: pip install 'distilrank[ray]'")
     (tmp_path / "pairs.tsv").write_text("\n".join(LINES), encoding="utf-8")
     local = ("teach", "--pairs", tmp_path / "pairs.tsv", "--shard-pairs", 8, "--teacher", world / "teacher")
     local = (*local, "--max-tokens", 32, "--threads", 1)
     assert distilrank(*local, "--out", tmp_path / "one") == 0
-    assert distilrank(*local, "--out", tmp_path / "two", "--processes", 2) == 0
+    assert distilrank(*local, "--out", tmp_path / "two", "--processes", 2, "--engine", engine) == 0
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     workers = {line["pid"] for line in read_lines(tmp_path / "two" / "journal.jsonl") if line["event"] == "end"}
     assert len(workers) == 2
