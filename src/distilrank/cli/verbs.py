@@ -19,6 +19,7 @@ from distilrank.cli.mix_scores import mix_scores
 from distilrank.cli.prepare import prepare
 from distilrank.cli.quickstart import quickstart
 from distilrank.cli.rank import rank
+from distilrank.cli.serve import serve
 from distilrank.cli.teach import teach
 from distilrank.cli.trim import trim
 
@@ -38,6 +39,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "glue-submission": glue_submission,
     "rank": rank,
     "export": export,
+    "serve": serve,
     "convert": convert,
     "trim": trim,
 }

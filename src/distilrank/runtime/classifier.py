@@ -1,0 +1,119 @@
+"""Classifying with an exported model folder: onnxruntime, tokenizers and numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from distilrank.data.files import read_json
+from distilrank.data.tokens import PairTokenizer
+from distilrank.errors import ModelError
+
+Kind = Literal["classes", "labels", "numbers"]
+"""One class of several, several labels at once, or a number (regression)."""
+
+
+class Classifier:
+    """A distilled classifier of texts or pairs of texts. Made by ``Classifier.load``.
+
+    Attributes:
+        labels: Their names, in the order of the logits.
+        kind: What the logits mean.
+    """
+
+    def __init__(
+        self, session: Any, tokenizer: PairTokenizer, *, labels: Sequence[str], kind: Kind, batch_tokens: int
+    ) -> None:
+        self._session = session
+        self._inputs = [item.name for item in session.get_inputs()]
+        self._tokenizer = tokenizer
+        self._batch_tokens = batch_tokens
+        self.labels = tuple(labels)
+        self.kind = kind
+
+    @classmethod
+    def load(cls, folder: str | Path, *, threads: int | None = None, batch_tokens: int = 1024) -> Classifier:
+        """Load ``onnx/model.onnx``, the tokeniser and the label names of a model folder.
+
+        Args:
+            folder: As ``distilrank export`` leaves it.
+            threads: Threads of one forward pass; None takes one per core.
+            batch_tokens: Limit on the padded tokens of a batch.
+
+        Raises:
+            ModelError: Something is missing or broken, or there are not as many names as logits.
+        """
+        folder = Path(folder)
+        path = folder / "onnx" / "model.onnx"
+        if not path.is_file():
+            raise ModelError(f"{folder} holds no onnx/model.onnx; run: distilrank export {folder}")
+        labels, kind = label_names(folder)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own errors share no public base
+            raise ModelError(f"{path} cannot be loaded; run: distilrank export {folder}") from error
+        logits = session.get_outputs()[0].shape[-1]
+        if logits != len(labels):
+            raise ModelError(f"{path} has {logits} logits, but config.json names {len(labels)} labels; mend that")
+        tokenizer = PairTokenizer.from_folder(folder)
+        return cls(session, tokenizer, labels=labels, kind=kind, batch_tokens=batch_tokens)
+
+    def score(self, pairs: Sequence[tuple[str, str | None]]) -> NDArray[np.float32]:
+        """Return raw logits, shape (pairs, labels); the second text of a pair is None where there is only one."""
+        scores = np.empty((len(pairs), len(self.labels)), np.float32)
+        for single in (True, False):
+            places = np.array([place for place, (_, second) in enumerate(pairs) if (second is None) == single], np.intp)
+            texts = [pairs[place][0] for place in places]
+            seconds = None if single else [pairs[place][1] or "" for place in places]
+            for indices, arrays in self._tokenizer.batches(texts, seconds, batch_tokens=self._batch_tokens):
+                inputs = {
+                    "input_ids": arrays.input_ids,
+                    "attention_mask": arrays.attention_mask,
+                    "token_type_ids": arrays.token_type_ids,
+                }
+                (logits,) = self._session.run(["logits"], {name: inputs[name] for name in self._inputs})
+                scores[places[indices]] = logits
+        return scores
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what logits mean: a softmax over classes, a sigmoid per label, or the numbers as they are.
+
+        Args:
+            logits: Shape (pairs, labels).
+        """
+        wide = logits.astype(np.float64)
+        if self.kind == "numbers":
+            return wide
+        if self.kind == "labels":
+            return sigmoid(wide)
+        exponents = np.exp(wide - wide.max(axis=-1, keepdims=True))
+        return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
+
+
+def label_names(folder: str | Path) -> tuple[list[str], Kind]:
+    """Return the labels of a folder's ``config.json`` and what its logits mean.
+
+    Raises:
+        ModelError: The file is missing or holds no ``id2label``.
+    """
+    path = Path(folder) / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    names = config.get("id2label") if isinstance(config, dict) else None
+    if not isinstance(names, dict) or not names:
+        raise ModelError(f"{path} names no labels (id2label); save the model again")
+    kinds: dict[Any, Kind] = {"multi_label_classification": "labels", "regression": "numbers"}
+    ordered = [str(name) for _, name in sorted(names.items(), key=lambda item: int(item[0]))]
+    return ordered, kinds.get(config.get("problem_type"), "classes")
+
+
+def sigmoid(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the logistic function of any logits, without overflow; float64, so that it stays below 1 up to 36."""
+    halves = np.tanh(np.asarray(logits, np.float64) / 2)
+    return np.asarray((1 + halves) / 2)
