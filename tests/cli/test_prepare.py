@@ -80,6 +80,7 @@ def test_every_option_reaches_its_setting(command: Command, data: Path) -> None:
         "dev_share": 0.25,
         "test_share": 0.05,
         "resplit": True,
+        "unlabelled": None,
         "max_queries": 6,
         "cut": {"window": 4, "stride": 3},
         "max_tokens": 64,

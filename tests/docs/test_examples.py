@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.end_to_end.verbs import distilrank, prepared_ranking, without_export
 from tests.tiny import WORDS, tiny_config, tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDES = ("several_teachers", "teach", "trimming")
+GUIDES = ("several_teachers", "teach", "trimming", "unlabelled")
 PAGES = [*sorted((ROOT / "docs" / "papers").glob("*.md")), *(ROOT / "docs" / f"{guide}.md" for guide in GUIDES)]
 TRAINING = ("general-distil", "fine-tune", "fit-mlm-head", "distil")
 SHORT = ("--steps", "2", "--batch-size", "4")
@@ -64,6 +65,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("vectors.txt").write_text("\n".join(vectors) + "\n", encoding="utf-8")
     prepared_ranking(tmp_path / "runs" / "data")
     (tmp_path / "runs" / "data-raw").rename(tmp_path / "data" / "docs")
+    shutil.copytree(Path("data", "docs"), Path("data", "logs"), ignore=shutil.ignore_patterns("qrels"))
     return tmp_path
 
 

@@ -40,6 +40,10 @@ def prepare(
     dev_share: Annotated[float, typer.Option(help="Share of train that becomes dev when there is no dev.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Share of train that becomes test when there is no test.")] = 0.0,
     resplit: Annotated[bool, typer.Option("--resplit", help="Put all queries together and split them anew.")] = False,
+    unlabelled: Annotated[
+        bool,
+        typer.Option("--unlabelled", help="Train on queries that nobody judged; a teacher's scores are to follow."),
+    ] = False,
     documents: Annotated[bool, typer.Option("--documents", help="Cut the collection's documents to passages.")] = False,
     window: Annotated[int | None, typer.Option(help="Words in a passage of a document; 150 by default.")] = None,
     stride: Annotated[int | None, typer.Option(help="Words from one such passage to the next; 75 by default.")] = None,
@@ -62,12 +66,17 @@ def prepare(
     from the candidates, and a candidate that nobody judged counts as a negative (--skip-top passes over the
     likeliest mistakes). Splits share no query and no query text. Run again, a finished command returns at once.
 
+    Queries and a collection without judgements are enough with --unlabelled: groups then hold --negatives candidates
+    and no positive, for teach to score and for objectives that learn from scores. Queries that another split judges
+    are left out of them.
+
     A folder with train.tsv, .csv or .jsonl and no queries is classification data, and so is a dataset of the hub that
     is named with a configuration, or with --text and --label: it is split, looked at and written in one form.
 
     Examples:
       distilrank prepare --data data/nfcorpus --out runs/nfcorpus --positives 4
       distilrank prepare --data data/openqa --collection passages.tsv.xz --run BM25 --out runs/openqa
+      distilrank prepare --data data/logs --unlabelled --negatives 16 --out runs/logs
       distilrank prepare --data data/docs --documents --window 150 --stride 75 --out runs/docs
       distilrank prepare --data data/mrpc --dev-share 0.1 --out runs/mrpc
       distilrank prepare --data hf:nyu-mll/glue:qnli --out runs/qnli
@@ -86,8 +95,10 @@ def prepare(
     paths: dict[str, Any] = {"tokenizer": tokenizer, "skip_bad": skip_bad, "overwrite": overwrite}
     splitting: dict[str, Any] = {"dev_share": dev_share, "test_share": test_share, "seed": seed}
     if is_classification(data) or (data.startswith(PREFIX) and (text or label)):
-        if run or collection or documents or resplit:
-            problem = "is classification data, which has no --run, --collection, --documents and --resplit"
+        if run or collection or documents or resplit or unlabelled:
+            problem = (
+                "is classification data, which has no --run, --collection, --documents, --resplit and --unlabelled"
+            )
             raise InputError(problem, path=data)
         columns: dict[str, Any] = {"text": text, "text_pair": text_pair, "label": label}
         limits: dict[str, Any] = {"max_examples": max_queries, "max_tokens": 128 if max_tokens is None else max_tokens}
@@ -105,6 +116,7 @@ def prepare(
             seed=seed,
         ),
         resplit=resplit,
+        unlabelled=unlabelled,
         max_queries=max_queries,
         cut=_cut(documents=documents, window=window, stride=stride),
         max_tokens=256 if max_tokens is None else max_tokens,

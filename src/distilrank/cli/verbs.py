@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distilrank.cli.augment import augment
+from distilrank.cli.choose_negatives import choose_negatives
 from distilrank.cli.compare import compare
 from distilrank.cli.convert import convert
 from distilrank.cli.distil import distil
@@ -28,6 +29,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "prepare": prepare,
     "teach": teach,
     "mix-scores": mix_scores,
+    "choose-negatives": choose_negatives,
     "fine-tune": fine_tune,
     "fit-mlm-head": fit_mlm_head,
     "augment": augment,

@@ -13,6 +13,7 @@ from typing import overload
 
 import numpy as np
 
+from distilrank.data.groups import require_relevant
 from distilrank.errors import InputError, SettingsError
 from distilrank.records import Example, Group
 
@@ -40,6 +41,7 @@ class SampledPairs(Sequence[Example]):
             if any(r > 0 for r in group.relevance) and any(r <= 0 for r in group.relevance)
         ]
         if not self._usable:
+            require_relevant(groups, "this procedure")
             raise InputError("no group has both a relevant and a non-relevant passage, so no triple can be drawn")
         self._triples = triples
         self._seed = seed

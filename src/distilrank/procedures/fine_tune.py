@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from distilrank.data.groups import require_relevant
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ModelError, SettingsError, nearest
 from distilrank.losses import (
@@ -153,6 +154,8 @@ def require_usable_groups(groups: Sequence[Group], settings: FineTuneSettings) -
         InputError: Naming the first such group.
     """
     scored = "listwise" in settings.objectives and settings.gains == "scores"
+    if by_labels := [name for name in settings.objectives if not (name == "listwise" and scored)]:
+        require_relevant(groups, by_labels[0])
     for place, group in enumerate(groups):
         positives = sum(relevance > 0 for relevance in group.relevance)
         both = 0 < positives < len(group.passages)

@@ -6,7 +6,7 @@ Splits that share no query, first-stage candidates, training groups, the data do
     OUT/queries.jsonl              the queries of the splits
     OUT/qrels/<split>.tsv          judgements (of documents, when documents were cut)
     OUT/runs/<split>.trec.gz       first-stage candidates
-    OUT/groups/train.jsonl         training groups; only with a split called train
+    OUT/groups/train.jsonl         training groups; only with a split called train, or without labels
     OUT/doctor.json, OUT/manifest.json
 """
 
@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from distilrank.data.beir import write_qrels, write_queries
 from distilrank.data.cut_passages import CutSettings, cut_passages
@@ -32,12 +33,27 @@ from distilrank.evaluation.diagnostics import Diagnosis, Finding, diagnose_ranki
 from distilrank.records import Qrels, Run
 from distilrank.workflows.first_stage import FirstStage, FirstStageSettings, find_candidates, run_files
 from distilrank.workflows.progress import counted, tracked
-from distilrank.workflows.splits import TRAIN, LeftOut, divide, how_guarded, left_out_finding, sample_in_order, separate
-from distilrank.workflows.training_groups import GroupCounts, GroupSettings, groups_finding, training_groups
+from distilrank.workflows.splits import (
+    TRAIN,
+    LeftOut,
+    divide,
+    how_guarded,
+    left_out_finding,
+    sample_in_order,
+    separate,
+    usual_name,
+)
+from distilrank.workflows.training_groups import (
+    GroupCounts,
+    GroupSettings,
+    groups_finding,
+    training_groups,
+    unlabelled_groups,
+)
+from distilrank.workflows.unlabelled import unlabelled_splits
 from distilrank.workflows.whole_folder import is_done, whole_folder
 
 VERB = "prepare"
-_DEV_NAMES = ("validation", "valid", "val")
 _NO_TRAINING = Finding(
     check="training groups",
     level="note",
@@ -55,6 +71,7 @@ class PrepareSettings:
         dev_share: Share of the training queries that becomes dev where the data has no dev split; 0 for none.
         test_share: The same for a split called test.
         resplit: Put the queries of all splits together and divide them anew by the two shares.
+        unlabelled: Train on queries without judgements: all that no other split judges; see ``unlabelled_splits``.
         max_queries: Most queries per split, drawn by seed; None takes all.
         cut: Cut documents into passages; None: the collection holds passages.
         max_tokens: The token limit that lengths are compared with.
@@ -66,6 +83,7 @@ class PrepareSettings:
     dev_share: float = 0.1
     test_share: float = 0.0
     resplit: bool = False
+    unlabelled: bool = False
     max_queries: int | None = None
     cut: CutSettings | None = None
     max_tokens: int = 256
@@ -73,6 +91,10 @@ class PrepareSettings:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
+        if self.unlabelled and (self.resplit or self.test_share):
+            raise SettingsError(
+                "unlabelled queries cannot be divided into dev and test; leave resplit and test_share out"
+            )
         if self.max_queries is not None and self.max_queries < 1:
             raise SettingsError(f"max_queries is {self.max_queries}, give at least 1")
         if self.max_tokens < 8:
@@ -142,6 +164,7 @@ def prepare_ranking(
     recorded = {
         "name": str(data) if is_named(data) else None,
         **asdict(settings),
+        "unlabelled": settings.unlabelled or None,  # as if it were not there, as in older manifests
         "runs": list(runs),
         "tokenizer": None if tokenizer is None else str(tokenizer),
         "skip_bad": skip_bad,
@@ -166,9 +189,10 @@ def ranking_splits(source: RankingData, settings: PrepareSettings) -> tuple[dict
     Raises:
         InputError: The data has no judgements, or none of its judged queries has a text.
     """
-    given = {("dev" if split in _DEV_NAMES else split): source.qrels(split) for split in source.splits}
+    given = {usual_name(split): source.qrels(split) for split in source.splits}
     if not given:
-        raise InputError("there are no judgements; expected qrels/<split>.tsv or qrels.<split>.tsv beside the queries")
+        problem = "there are no judgements; expected qrels/<split>.tsv or qrels.<split>.tsv beside the queries"
+        raise InputError(f"{problem}; to learn from a teacher's scores alone, give --unlabelled")
     texts = {query_id: query.text for query_id, query in source.queries.items()}
     left_out = [
         LeftOut(query_id, split, "is judged but has no text")
@@ -237,7 +261,10 @@ def _make(
     progress: bool,
 ) -> dict[str, object]:
     """Write everything but the manifest, and return what the manifest says about it."""
-    splits, left_out = ranking_splits(source, settings)
+    if settings.unlabelled:
+        splits, left_out = unlabelled_splits(source, max_queries=settings.max_queries, seed=settings.seed)
+    else:
+        splits, left_out = ranking_splits(source, settings)
     passages = _build_passages(source, partial, settings.cut, bad=bad, progress=progress)
     stage = find_candidates(
         queries=source.queries,
@@ -252,7 +279,8 @@ def _make(
     queries = [source.queries[query_id] for judged in splits.values() for query_id in judged]
     write_queries(queries, partial / "queries.jsonl")
     for split, judged in splits.items():
-        write_qrels(judged, partial / "qrels" / f"{split}.tsv")
+        if split != TRAIN or not settings.unlabelled:
+            write_qrels(judged, partial / "qrels" / f"{split}.tsv")
         write_run(stage.runs[split], partial / "runs" / f"{split}.trec.gz", tag=stage.tags[split])
     counts = GroupCounts()
     if TRAIN in splits:
@@ -282,14 +310,17 @@ def _write_groups(
     progress: bool,
 ) -> None:
     """Write the training groups and count them."""
-    groups = training_groups(
-        queries=source.queries,
-        qrels=judged,
-        run=run,
-        passages=passages,
-        settings=settings.groups,
-        counts=counts,
-        documents=settings.cut is not None,
+    made: dict[str, Any] = {
+        "queries": source.queries,
+        "run": run,
+        "passages": passages,
+        "settings": settings.groups,
+        "counts": counts,
+    }
+    groups = (
+        unlabelled_groups(judged, **made)
+        if settings.unlabelled
+        else training_groups(qrels=judged, documents=settings.cut is not None, **made)
     )
     shown = tracked(groups, "training groups", total=len(judged), shown=progress)
     write_groups(shown, partial / "groups" / f"{TRAIN}.jsonl")
@@ -317,6 +348,7 @@ def _diagnose(
         absent=stage.absent,
         documents=settings.cut is not None,
         relevant_from=settings.groups.relevant_from,
+        unlabelled={TRAIN} if settings.unlabelled else (),
         tokenizer=tokenizer,
         max_tokens=settings.max_tokens,
         seed=settings.seed,

@@ -11,6 +11,7 @@ from distilrank.evaluation.diagnostics.duplicates import normalise_text
 from distilrank.evaluation.diagnostics.findings import Finding
 
 TRAIN = "train"
+_DEV_NAMES = ("validation", "valid", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,11 @@ class LeftOut:
     item: str
     split: str
     reason: str
+
+
+def usual_name(split: str) -> str:
+    """Return what a split is called here: dev, whatever its data calls it."""
+    return "dev" if split in _DEV_NAMES else split
 
 
 def separate(

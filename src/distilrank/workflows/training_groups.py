@@ -5,12 +5,15 @@ judged and not relevant may be a negative wherever it stands. **A candidate that
 negative**, which is sometimes wrong; ``skip_top`` passes over the highest of those, where most of the
 mistaken ones are. A query with too few of them gets random passages of the collection that are neither judged nor
 candidates. A copy of a positive's text is never a negative.
+
+Without judgements a group holds candidates only, none of them known to be relevant: a teacher's scores have to say
+which are.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from distilrank.data.cut_passages import passages_of
@@ -133,14 +136,50 @@ def training_groups(
         )
 
 
+def unlabelled_groups(
+    query_ids: Iterable[str],
+    *,
+    queries: Mapping[str, Query],
+    run: Run,
+    passages: PassageStore,
+    settings: GroupSettings,
+    counts: GroupCounts,
+) -> Iterator[Group]:
+    """Yield one group per query that has candidates: ``settings.negatives`` of these, filled up with random passages.
+
+    Arguments as ``training_groups``'; the candidates count as negatives.
+    """
+    for query_id in query_ids:
+        candidates = ranking(run.get(query_id, {}))
+        drawing = random.Random(f"{settings.seed} {query_id}")
+        chosen = _draw(_pool({}, candidates, settings), {}, passages, settings.negatives, drawing)
+        if not chosen:
+            counts.without_negatives += 1
+            continue
+        fillers = _random_passages(chosen, candidates, passages, settings.negatives - len(chosen), drawing)
+        counts.groups += 1
+        counts.negatives += len(chosen) + len(fillers)
+        counts.random_negatives += len(fillers)
+        yield Group(
+            query=queries[query_id].text,
+            passages=tuple(passage.content for passage in [*chosen, *fillers]),
+            relevance=(0.0,) * (len(chosen) + len(fillers)),
+            query_id=query_id,
+            doc_ids=tuple(passage.doc_id for passage in [*chosen, *fillers]),
+        )
+
+
 def groups_finding(counts: GroupCounts) -> Finding:
     """Say how many groups there are and what they hold; a note when they are too large or queries were lost."""
     if counts.groups == 0:
-        message = "no group could be made: no training query has a relevant passage in the collection"
+        lacking = "a relevant passage in the collection" if counts.without_positives else "a candidate"
+        message = f"no group could be made: no training query has {lacking}"
         return Finding(check="training groups", level="problem", message=message, count=counts.without_positives)
     positives, negatives = counts.positives / counts.groups, counts.negatives / counts.groups
     lost = counts.without_positives + counts.without_negatives
     message = f"{counts.groups:,} groups of {positives:.1f} positives and {negatives:.1f} negatives on average"
+    if not counts.positives:
+        message = f"{counts.groups:,} groups of {negatives:.1f} unjudged candidates on average, for a teacher to score"
     if counts.random_negatives:
         message += f"; {counts.random_negatives / counts.negatives:.1%} of the negatives are random passages"
     if lost:

@@ -32,6 +32,7 @@ def diagnose_ranking(
     absent: Collection[str] | None = None,
     documents: bool = False,
     relevant_from: int = 1,
+    unlabelled: Collection[str] = (),
     tokenizer: PairTokenizer | None = None,
     max_tokens: int = 256,
     seed: int = 42,
@@ -47,11 +48,13 @@ def diagnose_ranking(
         absent: The candidates that are not in the collection, from ``absent_candidates``; None looks them up.
         documents: The judgements are of documents that the passages were cut from (``document_of``).
         relevant_from: Relevance from which a judgement counts as relevant.
+        unlabelled: Splits whose queries nobody judged, and which are not expected to have been.
         tokenizer: For lengths in tokens; None approximates them from words.
         max_tokens: The token limit of training.
         seed: Draws the pairs whose length is measured.
     """
     texts = {split: _texts(judged, queries) for split, judged in qrels.items()}
+    labelled = {split: judged for split, judged in qrels.items() if split not in unlabelled}
     lengths = _pair_lengths(queries, runs, passages, tokenizer=tokenizer, max_tokens=max_tokens, seed=seed)
     findings = [
         _shared_ids(qrels),
@@ -62,7 +65,7 @@ def diagnose_ranking(
         _empty_queries(texts),
         _empty_passages(collection),
         _repeated_passages(collection),
-        _unhelpful_queries(qrels, relevant_from=relevant_from),
+        _unhelpful_queries(labelled, relevant_from=relevant_from),
         _without_candidates(qrels, runs),
         *([length_finding(lengths, what="query-passage pairs", advice=_ADVICE)] if lengths else []),
     ]
@@ -70,6 +73,8 @@ def diagnose_ranking(
         "collection": asdict(collection),
         "splits": {
             split: _split_facts(judged, runs.get(split, {}), documents=documents, relevant_from=relevant_from)
+            if split in labelled
+            else {"queries": len(judged), "candidates_per_query": _candidates_per_query(runs.get(split, {}))}
             for split, judged in qrels.items()
         },
         "lengths": asdict(lengths) if lengths else None,
@@ -239,9 +244,13 @@ def _split_facts(judged: Qrels, run: Run, *, documents: bool, relevant_from: int
         "judgements": grades.total(),
         "grades": {str(grade): grades[grade] for grade in sorted(grades)},
         "relevant_per_query": round(sum(map(len, relevant.values())) / max(1, len(judged)), 2),
-        "candidates_per_query": round(sum(map(len, run.values())) / max(1, len(run)), 1),
+        "candidates_per_query": _candidates_per_query(run),
         "candidates_recall": round(sum(recalls) / max(1, len(recalls)), 4),
     }
+
+
+def _candidates_per_query(run: Run) -> float:
+    return round(sum(map(len, run.values())) / max(1, len(run)), 1)
 
 
 def _pair_lengths(
