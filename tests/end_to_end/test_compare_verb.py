@@ -94,6 +94,7 @@ def test_means_and_tests_are_those_of_the_records(out: Path, data: Path) -> None
     (expected,) = compare_by_query(values, [("small", "standard")])
     assert table["comparisons"] == [expected.as_dict()]
     assert found["baseline"] == "standard"
+    assert found["alarms"] == []
 
 
 def test_what_it_costs(out: Path) -> None:
@@ -139,6 +140,8 @@ def test_a_cell_is_what_its_commands_make(out: Path, tmp_path: Path) -> None:
     assert read_json(record)["command"] == shlex.join(judged)
     run = read_run(cell / "measured" / "dev.trec")
     assert set(run) == set(read_json(record)["per_query"]["AP"]["small-2"])
+    first_seed = load_file(out / "cells" / "small-1" / "model.safetensors")
+    assert not np.array_equal(first_seed["classifier.weight"], weights["classifier.weight"])
     # And a repetition of its own command finds it done.
     before = sorted(files_of(cell))
     assert distilrank(*made[1:]) == 0

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from distilrank.errors import InputError, ResumeError, SettingsError, TrainingError
+from distilrank.evaluation.diagnostics import Finding
 from distilrank.training.journal import read_events, read_lines, read_steps
 from distilrank.training.order import length_ordered
 
@@ -566,3 +567,21 @@ class TestRefusals:
     def test_a_measure_that_is_not_computed(self, tmp_path: Path, problem: MakeProblem) -> None:
         with pytest.raises(SettingsError, match=r"no measure 'RR@1' to find the best by; did you mean 'RR@10'"):
             problem(settings={"max_steps": 1}).run(tmp_path, evaluate=lambda: {"RR@10": 1.0}, best_by="RR@1")
+
+
+def test_alarms_of_an_evaluation_are_in_the_journal(problem: Callable[..., Any], tmp_path: Path) -> None:
+    class Judge:
+        alarms: tuple[Finding, ...] = ()
+
+        def __call__(self) -> dict[str, float]:
+            self.alarms = () if self.alarms else (Finding(check="odd", level="note", message="it is odd"),)
+            return {"measure": 1.0}
+
+    result = problem(settings={"max_steps": 3, "evaluate_every": 1}, extra={"evaluate": Judge()}).run(tmp_path)
+    events = read_events(result.history, "alarm")
+    assert [event["step"] for event in events] == [1, 3]
+    assert {name: events[0][name] for name in ("check", "level", "message")} == {
+        "check": "odd",
+        "level": "note",
+        "message": "it is odd",
+    }

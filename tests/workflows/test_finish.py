@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from distilrank.errors import InputError, MissingExtraError, ResumeError
+from distilrank.training.journal import Journal
 from distilrank.workflows.finish import decisive, finished
 
 COMMAND: dict[str, Any] = {
@@ -80,3 +81,15 @@ def test_libraries_of_the_export_are_missed_before_the_training(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"distilrank\[export\]"):
         finished(tmp_path, verb="distil", command=COMMAND)
+
+
+def test_alarms_are_those_of_the_weights_that_were_kept(folder: Path) -> None:
+    with Journal(folder / "run" / "journal.jsonl", stage="train") as journal:
+        for step, message in ((4, "early"), (8, "kept"), (12, "late"), (0, "before"), (0, "before")):
+            journal.write("alarm", step=step, check="a check", level="problem", message=message)
+    found = finished(folder, verb="distil", command=COMMAND)
+    assert found is not None
+    assert [(each.check, each.level, each.message) for each in found.alarms] == [
+        ("a check", "problem", "kept"),
+        ("a check", "problem", "before"),
+    ]

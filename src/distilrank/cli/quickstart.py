@@ -42,6 +42,8 @@ def show(out: Path, result: Judged) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from distilrank.workflows.alarms import say_alarms
+
     console = Console()
     table = Table(title="Unseen queries: mean and 95% interval", box=SIMPLE_HEAD)
     table.add_column("")
@@ -56,6 +58,7 @@ def show(out: Path, result: Judged) -> None:
     console.print(table)
     for finding in result.findings:
         console.print(finding, highlight=False)
+    say_alarms(result.alarms)
     query, best = result.example
     console.print(f'\nThe student on "{query}"', highlight=False)
     for rank, text in enumerate(best, start=1):

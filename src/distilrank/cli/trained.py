@@ -6,6 +6,7 @@ import os
 import sys
 
 from distilrank.data.lines import BadLines
+from distilrank.workflows.alarms import say_alarms
 from distilrank.workflows.finish import Trained
 
 
@@ -20,3 +21,4 @@ def show(trained: Trained, bad: BadLines) -> None:
     if result.best_step is not None and result.best_value is not None:
         print(f"; best at step {result.best_step} ({result.best_value:.4f} on dev)", end="")
     print(f"\njournal: {result.history}")
+    say_alarms(trained.alarms)

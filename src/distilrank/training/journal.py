@@ -1,8 +1,8 @@
 """The journal of a run: one JSON object per line, only ever appended to.
 
-Events: start, resume, step, evaluate, best, checkpoint, stop, done. Every line has ``event``, ``stage``, ``step``
-and ``time`` (seconds since 1970). A resumed run appends ``resume`` with the step of its checkpoint and repeats the
-steps after it; ``read_events`` drops the lines that were so overtaken, the file keeps them as evidence.
+Events: start, resume, step, evaluate, alarm, best, checkpoint, stop, done. Every line has ``event``, ``stage``,
+``step`` and ``time`` (seconds since 1970). A resumed run appends ``resume`` with the step of its checkpoint and repeats
+the steps after it; ``read_events`` drops the lines that were so overtaken, the file keeps them as evidence.
 """
 
 from __future__ import annotations
@@ -103,9 +103,8 @@ def _survives(event: Event, again: Event) -> bool:
 def seconds_spent(path: Path) -> float:
     """Return the seconds that a run's processes worked on it, without the time between a kill and the next start."""
     lines = read_lines(path)
-    return sum(
-        after["time"] - before["time"] for before, after in pairwise(lines) if after["event"] not in ("start", "resume")
-    )
+    at_work = (pair for pair in pairwise(lines) if pair[1]["event"] not in ("start", "resume"))
+    return float(sum(after["time"] - before["time"] for before, after in at_work))
 
 
 def read_steps(path: Path, *, stage: str | None = None) -> list[Event]:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from distilrank.errors import InputError, SettingsError, TrainingError, nearest
+from distilrank.evaluation.diagnostics.findings import Finding
 from distilrank.training.cpu_speed import cpu_speed
 from distilrank.training.dropout import dropout_set_to
 from distilrank.training.journal import Journal
@@ -97,7 +98,9 @@ def train(
         command: What else makes this run this run (inputs' hashes, the procedure's settings), as JSON values.
         projections: Trained and checkpointed with the model, but no part of it.
         order: Order of the examples in each epoch, which ``command`` should name. None: shuffled.
-        evaluate: Computes the measures, higher is better, with the model in evaluation mode.
+        evaluate: Computes the measures, higher is better, with the model in evaluation mode. If it has ``alarms``,
+            these are what is suspicious about the measures, and the journal gets them. They are not printed on the
+            way: what has just begun to learn is suspicious.
         best_by: The measure that decides which weights are best. None: the first.
         stage: What the journal, the progress bar and the trackers call it.
 
@@ -320,6 +323,10 @@ class _Training(Generic[E, B]):
         self.journal.write(
             "evaluate", step=state.step, measures=_json_values(measures), seconds=round(time.perf_counter() - began, 3)
         )
+        alarms: Sequence[Finding] = getattr(self.evaluate, "alarms", ())
+        for finding in alarms:
+            facts = {"check": finding.check, "level": finding.level, "message": finding.message}
+            self.journal.write("alarm", step=state.step, **facts)
         self.processes.track({f"measures/{name}": value for name, value in measures.items()}, step=state.step)
         name = next(iter(measures)) if self.best_by is None else self.best_by
         if name not in measures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,19 +13,34 @@ from distilrank.data.folder import RankingFolder
 from distilrank.data.groups import GroupFile
 from distilrank.data.trec import ranking
 from distilrank.evaluation.diagnostics import Finding
-from distilrank.evaluation.diagnostics.alarms import leaked_texts, no_better_than_first_stage, score_alarms
+from distilrank.evaluation.diagnostics.alarms import (
+    Compares,
+    leaked_texts,
+    no_better_than_first_stage,
+    scale_alarm,
+    score_alarms,
+)
 from distilrank.evaluation.diagnostics.labels import pair_text
 from distilrank.evaluation.intervals import mean_interval
 from distilrank.evaluation.measures import Measures
-from distilrank.records import Example, Qrels, Query, Run
+from distilrank.records import Example, Group, Qrels, Query, Run
 
+COMPARES: dict[str, Compares] = {
+    "mse": "values",
+    "margin_mse": "margins",
+    "bce": "probabilities",
+    "kl": "softmax",
+    "listwise": "softmax",
+}
+"""What objectives look at in a teacher's scores; those that are not here look at their order, or at labels."""
+GROUPS_LOOKED_AT = 500
 LARGEST_FILE = 200_000_000
 """Bytes of a file of groups or examples that is read to the end for its texts; a prepared folder has them apart."""
 
 
 def say_alarms(findings: Iterable[Finding]) -> None:
-    """Print each on a line of standard error."""
-    for finding in findings:
+    """Print each on a line of standard error; of several processes the first one does."""
+    for finding in findings if os.environ.get("RANK", "0") == "0" else ():
         print(f"{'alarm' if finding.level == 'problem' else 'note'}: {finding.message}", file=sys.stderr)
 
 
@@ -54,6 +70,26 @@ def ranker_alarms(
         queries=len(measured.query_ids),
     )
     return [*score_alarms(given, name=name), *([] if worse is None else [worse])]
+
+
+def teacher_alarms(groups: Sequence[Group], objectives: Mapping[str, float]) -> list[Finding]:
+    """Return what is suspicious about the teacher's scores that stand in groups; nothing where one has none.
+
+    Args:
+        groups: To be trained on; the first of them are looked at.
+        objectives: Name -> its temperature, 1 where it has none.
+    """
+    looked_at = [groups[place] for place in range(min(len(groups), GROUPS_LOOKED_AT))]
+    scores = {str(place): group.scores for place, group in enumerate(looked_at) if group.scores is not None}
+    if len(scores) < len(looked_at):  # then nobody reads them
+        return []
+    # Positives come first in a group, and negatives may have been chosen by these very scores.
+    found = score_alarms(scores, name="the teacher", ordered=False)
+    for objective, temperature in objectives.items():
+        if objective in COMPARES:
+            alarm = scale_alarm(scores, objective=objective, compares=COMPARES[objective], temperature=temperature)
+            found += [] if alarm is None else [alarm]
+    return found
 
 
 def query_leak(model: str | None, *, name: str, queries: Mapping[str, Query], qrels: Qrels) -> list[Finding]:

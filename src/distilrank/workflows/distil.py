@@ -15,6 +15,7 @@ from distilrank.data.settings_files import as_json
 from distilrank.data.tokens import PairTokenizer
 from distilrank.data.triples import SampledPairs
 from distilrank.errors import ModelError, SettingsError, nearest
+from distilrank.evaluation.diagnostics import Finding
 from distilrank.models.answers import usual_device
 from distilrank.models.load import load_model, stored_label_names, weights_identity
 from distilrank.models.matching import require_names_in_order, require_positions
@@ -28,6 +29,7 @@ from distilrank.procedures.standard_distillation import StandardDistillationSett
 from distilrank.procedures.tinybert import TinyBertSettings
 from distilrank.records import Group
 from distilrank.scorer import Scorer
+from distilrank.workflows.alarms import say_alarms, teacher_alarms
 from distilrank.workflows.filtered_positives import filtered_groups
 from distilrank.workflows.finish import RUN, Making, Trained, decisive
 from distilrank.workflows.student import StudentSettings
@@ -182,6 +184,10 @@ def distil(
         return before
     network, tokenizer = student.build(teacher_model, teacher_tokenizer, seed=seed, offline=offline)
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
+    alarms: list[Finding] = []
+    if isinstance(source, RankingData) and isinstance(settings, ScoreDistillationSettings):
+        alarms = teacher_alarms(source.groups, {asked.name: asked.temperature for asked in settings.objectives})
+        say_alarms(alarms)
     reader = None if filter_positives is None else _reader(teacher_model, teacher_tokenizer, settings)
     whole, threshold = procedure.groups, filter_positives
     examples = _examples(
@@ -214,6 +220,7 @@ def distil(
         inputs={"data": source.file, **{f"augmented {number}": file for number, file in enumerate(augmented, start=1)}},
         task="text-classification" if isinstance(source, LabelledData) else "text-ranking",
         classic=not getattr(settings, "as_published", False),  # its head has a ReLU
+        alarms=alarms,
     )
 
 

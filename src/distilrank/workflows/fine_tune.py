@@ -13,6 +13,7 @@ from distilrank.errors import InputError
 from distilrank.models.load import load_model, stored_head, weights_identity
 from distilrank.models.scorer import TorchScorer
 from distilrank.procedures.fine_tune import FineTuneSettings, fine_tune_classifier, fine_tune_ranker
+from distilrank.workflows.alarms import say_alarms, teacher_alarms
 from distilrank.workflows.finish import RUN, Making, Trained, decisive
 from distilrank.workflows.training_data import PROBLEM_TYPES, DevSettings, LabelledData, RankingData
 
@@ -62,6 +63,9 @@ def fine_tune_on_groups(
     before = making.done_before()
     if before is not None:
         return before
+    scored = "listwise" in settings.objectives and settings.gains == "scores"
+    alarms = teacher_alarms(ranking.groups, {"listwise": settings.temperature}) if scored else []
+    say_alarms(alarms)
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
     model.config.problem_type = None  # a ranker's one logit is neither a class nor a number
     scorer = TorchScorer(model, tokenizer, precision=settings.training.precision)
@@ -84,6 +88,7 @@ def fine_tune_on_groups(
         inputs={"groups": ranking.groups_file},
         classic=type(model).__name__ != "BertForCosineRanking",
         losses=settings.objectives,
+        alarms=alarms,
     )
 
 

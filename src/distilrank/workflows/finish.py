@@ -14,9 +14,11 @@ from distilrank.data.differences import first_difference
 from distilrank.data.files import read_json, write_manifest
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ResumeError
+from distilrank.evaluation.diagnostics.findings import Finding
 from distilrank.export.onnx import export_onnx, require_libraries
 from distilrank.models.facts import count_parameters, weight_megabytes
 from distilrank.models.save import save_model
+from distilrank.training.journal import Journal, read_events
 from distilrank.training.loop import WITHOUT_EFFECT, TrainingResult
 from distilrank.training.processes import from_first
 from distilrank.workflows.ancestry import known_ancestry
@@ -34,11 +36,13 @@ class Trained:
         folder: Weights, tokeniser, ``onnx/model.onnx``, model card, manifest, and the journal under ``run``.
         result: How the training ended.
         parameters: Number of weights.
+        alarms: What is suspicious about the teacher's scores, and about the model's on dev.
     """
 
     folder: Path
     result: TrainingResult
     parameters: int
+    alarms: Sequence[Finding] = ()
 
 
 def decisive(command: Mapping[str, object]) -> dict[str, object]:
@@ -84,7 +88,18 @@ def finished(folder: Path, *, verb: str, command: Mapping[str, object]) -> Train
         best_value=state["best_value"],
         history=history,
     )
-    return Trained(folder=folder, result=result, parameters=manifest["parameters"])
+    return Trained(folder=folder, result=result, parameters=manifest["parameters"], alarms=alarms_of(result))
+
+
+def alarms_of(result: TrainingResult) -> list[Finding]:
+    """Return the alarms in a run's journal that concern the weights it ended with, each once."""
+    events = read_events(result.history, "alarm") if result.history.is_file() else []
+    found = [
+        Finding(check=event["check"], level=event["level"], message=event["message"])
+        for event in events
+        if event["step"] in (0, result.best_step)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def finish(
@@ -98,6 +113,7 @@ def finish(
     command: Mapping[str, object],
     inputs: Mapping[str, Path],
     started_from: str,
+    alarms: Sequence[Finding] = (),
 ) -> Trained:
     """Save a trained network with everything it takes to use it and to explain it a year later.
 
@@ -113,16 +129,27 @@ def finish(
         command: What was told to do; ``finished`` compares it.
         inputs: Files that were trained on.
         started_from: Folder or hub name of the checkpoint, to trace ancestry by.
+        alarms: What was suspicious before the training; the journal gets them, and the card has all.
     """
 
     def save() -> Trained:
+        with Journal(result.history, stage="before training") as journal:
+            for each in alarms:
+                journal.write("alarm", step=0, check=each.check, level=each.level, message=each.message)
+        raised = alarms_of(result)
         model.to("cpu")  # type: ignore[arg-type]
         save_model(model, tokenizer, folder)
         if card.onnx:
             export_onnx(model, tokenizer, folder)
         parameters = count_parameters(model).total
         megabytes = weight_megabytes(folder)
-        full_card = replace(card, parameters=parameters, megabytes=megabytes, max_tokens=tokenizer.max_tokens)
+        full_card = replace(
+            card,
+            parameters=parameters,
+            megabytes=megabytes,
+            max_tokens=tokenizer.max_tokens,
+            limits=[*card.limits, *(finding.message for finding in raised)],
+        )
         write_model_card(folder, full_card)
         outputs = {"weights": folder / "model.safetensors"}
         if card.onnx:
@@ -134,7 +161,7 @@ def finish(
             "card": card_as_json(full_card),
         }
         write_manifest(folder, verb=verb, settings=command, inputs=inputs, outputs=outputs, extra=extra)
-        return Trained(folder=folder, result=result, parameters=parameters)
+        return Trained(folder=folder, result=result, parameters=parameters, alarms=raised)
 
     return from_first(save)
 
@@ -179,6 +206,7 @@ class Making:
         classic: bool = True,
         onnx: bool = True,
         losses: Sequence[str] = (),
+        alarms: Sequence[Finding] = (),
     ) -> Trained:
         """Save what was trained, with its card; see ``finish`` and ``ModelCard``.
 
@@ -194,6 +222,7 @@ class Making:
             classic: Whether transformers alone loads it.
             onnx: Whether it is exported.
             losses: Names of the terms.
+            alarms: What was suspicious before the training.
         """
         ancestry = known_ancestry(self.teacher or self.started_from)
         card = ModelCard(
@@ -221,4 +250,5 @@ class Making:
             command=self.told,
             inputs=inputs,
             started_from=self.started_from,
+            alarms=alarms,
         )

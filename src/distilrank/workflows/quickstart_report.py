@@ -11,12 +11,14 @@ from pathlib import Path
 from distilrank.data.files import file_hash, library_versions, read_json, write_json
 from distilrank.data.folder import RankingFolder
 from distilrank.data.trec import ranking, read_run, write_run
+from distilrank.evaluation.diagnostics import Finding
 from distilrank.evaluation.evaluate import Evaluation, evaluate_runs
 from distilrank.evaluation.report import Report, Row, loss_curves, query_differences, worst_and_best, write_report
 from distilrank.evaluation.rerank import rerank, shorten
 from distilrank.records import Run
 from distilrank.runtime.ranker import Ranker
 from distilrank.training.journal import read_steps
+from distilrank.workflows.alarms import ranker_alarms
 from distilrank.workflows.finish import RUN
 from distilrank.workflows.model_card import add_to_card
 from distilrank.workflows.speed import ms_per_100
@@ -33,11 +35,13 @@ class Judged:
     Attributes:
         rows: BM25, teacher, student, and the student that learned from labels only.
         findings: A sentence each.
+        alarms: What is suspicious about the models' scores.
         example: A test query, and what the student ranks first for it.
     """
 
     rows: list[Row]
     findings: list[str]
+    alarms: list[Finding]
     example: tuple[str, list[str]]
 
 
@@ -78,13 +82,19 @@ def judge(
     )
     milliseconds = _latencies(models, folder, candidates)
     rows = [_row(name, evaluation, models.get(name), milliseconds.get(name)) for name in runs]
-    judged = Judged(rows=rows, findings=_findings(evaluation, rows), example=_example(folder, runs[STUDENT]))
+    judged = Judged(
+        rows=rows,
+        findings=_findings(evaluation, rows),
+        alarms=_alarms(evaluation, runs),
+        example=_example(folder, runs[STUDENT]),
+    )
     _add_to_cards(models, judged, f"{len(folder.qrels('test'))} unseen queries of the quickstart")
     _write_report(out, folder, evaluation, judged, runs, facts)
     record = {
         "facts": dict(facts),
         "rows": [row.as_dict() for row in rows],
         "findings": judged.findings,
+        "alarms": [finding.as_dict() for finding in judged.alarms],
         "evaluation": evaluation.as_dict(),
         "seconds": dict(seconds),
         "versions": library_versions(),
@@ -92,6 +102,21 @@ def judge(
     }
     write_json(out / "results.json", record)
     return judged
+
+
+def _alarms(evaluation: Evaluation, runs: Mapping[str, Run]) -> list[Finding]:
+    return [
+        finding
+        for name in (TEACHER, STUDENT, PLAIN)
+        for finding in ranker_alarms(
+            runs[name],
+            runs[BM25],
+            name=name,
+            first_stage=BM25,
+            measured=evaluation.measured[name],
+            first_measured=evaluation.measured[BM25],
+        )
+    ]
 
 
 def _add_to_cards(models: Mapping[str, Path], judged: Judged, data: str) -> None:
@@ -194,6 +219,7 @@ def _write_report(
         measure=measure,
         rows=judged.rows,
         findings=judged.findings,
+        alarms=[finding.message for finding in judged.alarms],
         facts=facts,
         curves=curves,
         differences=query_differences(student, teacher),

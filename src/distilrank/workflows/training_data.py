@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from distilrank.data.classification import ClassificationData, read_examples
 from distilrank.data.files import file_hash, read_json
@@ -22,11 +19,10 @@ from distilrank.data.scored_groups import ScoredGroups
 from distilrank.data.teacher_scores import TeacherScores
 from distilrank.data.trec import read_run
 from distilrank.errors import InputError
-from distilrank.evaluation.classification import measure_classification
-from distilrank.evaluation.measures import measure
-from distilrank.evaluation.rerank import rerank, shorten
+from distilrank.evaluation.rerank import shorten
 from distilrank.records import Example, Group, Qrels, Run
 from distilrank.scorer import Scorer
+from distilrank.workflows.judging import ClassifierJudge, ClassifierScorer, RankingJudge
 
 if TYPE_CHECKING:
     from distilrank.models.load import ProblemType
@@ -114,18 +110,12 @@ class RankingData:
         found = {"groups": file_hash(self.groups_file)}
         return found if self.scores is None else {**found, "scores": self.scores.identity}
 
-    def judge(self, scorer: Scorer, settings: DevSettings) -> Callable[[], Mapping[str, float]] | None:
-        """Return a function that re-ranks the dev queries with the scorer as it is then; None without a dev split."""
+    def judge(self, scorer: Scorer, settings: DevSettings) -> RankingJudge | None:
+        """Return what re-ranks the dev queries with the scorer as it is then; None without a dev split."""
         if self.folder is None or settings.split not in self.folder.splits:
             return None
         qrels, candidates = dev_candidates(self.folder, settings)
-        folder = self.folder
-
-        def judge() -> Mapping[str, float]:
-            run = rerank(scorer, queries=folder.queries, passages=folder.passages, candidates=candidates)
-            return measure(qrels, run, settings.measures).means()
-
-        return judge
+        return RankingJudge(scorer, self.folder, qrels=qrels, candidates=candidates, measures=settings.measures)
 
 
 def dev_candidates(folder: RankingFolder, settings: DevSettings) -> tuple[Qrels, Run]:
@@ -188,24 +178,9 @@ class LabelledData:
         dev = self.train_file.with_name("dev.jsonl")
         return {"data": file_hash(self.train_file), "dev": None if self.dev is None else file_hash(dev)}
 
-    def judge(self, scorer: ClassifierScorer) -> Callable[[], Mapping[str, float]] | None:
-        """Return a function that measures the classifier as it is then on dev; None without dev examples."""
-        if self.dev is None:
-            return None
-        dev = self.dev
-        texts = [example.text for example in dev.examples]
-        pairs = None if dev.examples[0].text_pair is None else [str(example.text_pair) for example in dev.examples]
-        labels = [example.label for example in dev.examples if example.label is not None]
-
-        return lambda: measure_classification(labels, scorer.logits(texts, pairs), dev.kind)
-
-
-class ClassifierScorer(Protocol):
-    """Something that gives logits for texts."""
-
-    def logits(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> NDArray[np.float32]:
-        """Return raw logits, (texts, labels)."""
-        ...
+    def judge(self, scorer: ClassifierScorer) -> ClassifierJudge | None:
+        """Return what measures the classifier as it is then on dev; None without dev examples."""
+        return None if self.dev is None else ClassifierJudge(scorer, self.dev)
 
 
 def is_labelled(path: Path) -> bool:

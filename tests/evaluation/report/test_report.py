@@ -82,6 +82,7 @@ def report() -> Report:
             ),
         ],
         findings=[HOSTILE],
+        alarms=["it is constant", HOSTILE],
         facts={"command": f"distilrank quickstart {HOSTILE}"},
         curves=loss_curves(
             HOSTILE,
@@ -121,6 +122,11 @@ def test_text_is_escaped_everywhere(html: str) -> None:
     assert "{{ 7 * 7 }}" in page.text
     drawn = Page("".join(re.findall(r"<svg.*?</svg>", html, re.DOTALL))).text
     assert drawn.count(HOSTILE) == 2
+
+
+def test_alarms_stand_on_the_page(html: str, report: Report) -> None:
+    assert '<ul class="findings alarms" aria-label="Alarms"><li>it is constant</li>' in html
+    assert 'aria-label="Alarms"' not in render_report(replace(report, alarms=()))
 
 
 def test_ids_are_unique_and_references_hit(html: str) -> None:

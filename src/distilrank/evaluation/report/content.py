@@ -65,6 +65,7 @@ class Report:
     Attributes:
         title: The heading.
         findings: What came of it, a sentence each, most important first.
+        alarms: What is suspicious about it, a sentence each.
         facts: What was run: data, command, seeds, versions, ... in this order.
         measure: The measure of the plots and of the comparison by query, one of those of the rows.
         rows: The first stage first, then teacher, then students.
@@ -77,6 +78,7 @@ class Report:
     measure: str
     rows: Sequence[Row]
     findings: Sequence[str] = ()
+    alarms: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     curves: Sequence[LossCurve] = ()
     differences: Mapping[str, float] = field(default_factory=dict)
