@@ -92,8 +92,8 @@ BROKEN: list[Case] = [
     ),
     (
         "no first stage for teach",
-        lambda w: w.teach(data="no runs"),
-        r"has no first-stage run of split 'train'; make one",
+        lambda w: w.teach("--run", "BM25", data="no runs"),
+        r"there is no run 'BM25'; give a TREC file",
     ),
     ("groups that teach nothing", lambda w: w.fine_tune(data="only positives.jsonl"), r"'q7' cannot be learned from"),
     ("one label for all", lambda w: w.fine_tune(data="one label.jsonl"), r"all examples have the label 'yes'"),
