@@ -146,9 +146,10 @@ def test_a_killed_worker_is_replaced_and_its_shard_scored_once_more(
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     lines = read_lines(journal)
-    lost = [line for line in lines if line["event"] == "lost"]
-    assert [(line["shard"], line["pid"]) for line in lost] == [(victim["shard"], victim["pid"])]
-    retried = [line for line in lines if line["event"] == "begin" and line["shard"] == victim["shard"]]
+    # It may have gone on to its next shard between the look into the journal and the kill.
+    (lost,) = [line for line in lines if line["event"] == "lost"]
+    assert lost["pid"] == victim["pid"]
+    retried = [line for line in lines if line["event"] == "begin" and line["shard"] == lost["shard"]]
     assert len(retried) == 2
     assert retried[1]["pid"] != victim["pid"]
     assert asked(server) - before < missing + SHARD

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from distilrank.data.pairs import Pairs, Part
 from distilrank.data.teacher_scores import ScoresInTheMaking, Shard
@@ -22,7 +18,7 @@ Report = Callable[..., None]
 """Called with an event ("begin", "end", "lost") and, by name, shard, host, pid and what else there is to say."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _InHand:
     """A shard that a worker has."""
 
@@ -30,13 +26,19 @@ class _InHand:
     part: Part
     place: Place
     began: float
-    deaths: int = 0
+    deaths: int
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the journal calls it by."""
+        return {"shard": self.shard, "host": self.place.host, "pid": self.place.pid}
 
 
 def score_missing(pairs: Pairs, making: ScoresInTheMaking, crew: Crew, *, report: Report) -> int:
     """Score every shard that is not there, and return how many pairs that was.
 
-    Only what the workers have in hand is in memory. A worker that dies is replaced and its shard given again.
+    In memory are what the workers have in hand and one shard more. A worker that dies is replaced and its shard given
+    again.
 
     Args:
         pairs: As many as ``making`` was told.
@@ -47,48 +49,49 @@ def score_missing(pairs: Pairs, making: ScoresInTheMaking, crew: Crew, *, report
     Raises:
         ModelError: A score is not finite, a worker refused, or one shard killed several workers.
     """
-    waiting = deque(making.missing())
+    parts = ((shard, pairs.part(*making.bounds(shard))) for shard in making.missing())
+    following = next(parts, None)
     in_hand: dict[int, _InHand] = {}
-    done = 0
 
-    def give(worker: int, shard: int, part: Part, deaths: int) -> None:
-        began = time.monotonic()
-        place = crew.give(worker, part.pairs)
-        in_hand[worker] = _InHand(shard, part, place, began, deaths)
-        report("begin", shard=shard, host=place.host, pid=place.pid, pairs=len(part.pairs))
-
-    def take_next(worker: int) -> None:
-        if waiting:
-            shard = waiting.popleft()
-            give(worker, shard, pairs.part(*making.bounds(shard)), 0)
+    def give_next(worker: int) -> None:
+        nonlocal following
+        if following is not None:
+            in_hand[worker] = _give(crew, worker, *following, report)
+            following = next(parts, None)  # read while the workers are busy, so that none waits for it
 
     for worker in range(crew.size):
-        take_next(worker)
+        give_next(worker)
+    done = 0
     while in_hand:
         worker, outcome = crew.next()
         had = in_hand.pop(worker)
         if isinstance(outcome, Died):
-            report("lost", shard=had.shard, host=had.place.host, pid=had.place.pid, reason=outcome.reason)
-            if had.deaths + 1 == MOST_DEATHS:
-                raise ModelError(
-                    f"shard {had.shard} has ended {MOST_DEATHS} workers ({outcome.reason}); give them more memory, or "
-                    "fewer tokens at once with --batch-tokens"
-                )
-            give(worker, had.shard, had.part, had.deaths + 1)
+            in_hand[worker] = _give_again(crew, worker, had, outcome.reason, report)
             continue
-        _write(making, had, outcome)
+        making.write(had.shard, Shard(query_ids=had.part.query_ids, doc_ids=had.part.doc_ids, scores=outcome))
+        report("end", **had.facts, pairs=len(outcome), seconds=round(time.monotonic() - had.began, 3))
         done += len(outcome)
-        report(
-            "end",
-            shard=had.shard,
-            host=had.place.host,
-            pid=had.place.pid,
-            pairs=len(outcome),
-            seconds=round(time.monotonic() - had.began, 3),
-        )
-        take_next(worker)
+        give_next(worker)
     return done
 
 
-def _write(making: ScoresInTheMaking, had: _InHand, scores: NDArray[np.float32]) -> None:
-    making.write(had.shard, Shard(query_ids=had.part.query_ids, doc_ids=had.part.doc_ids, scores=scores))
+def _give(crew: Crew, worker: int, shard: int, part: Part, report: Report, *, deaths: int = 0) -> _InHand:
+    had = _InHand(shard, part, crew.give(worker, part.pairs), time.monotonic(), deaths)
+    report("begin", **had.facts, pairs=len(part.pairs))
+    return had
+
+
+def _give_again(crew: Crew, worker: int, had: _InHand, reason: str, report: Report) -> _InHand:
+    """Give a dead worker's shard to its successor.
+
+    Raises:
+        ModelError: It has cost too many.
+    """
+    report("lost", **had.facts, reason=reason)
+    deaths = had.deaths + 1
+    if deaths == MOST_DEATHS:
+        raise ModelError(
+            f"shard {had.shard} has ended {deaths} workers ({reason}); give them more memory, or fewer tokens at once "
+            "with --batch-tokens"
+        )
+    return _give(crew, worker, had.shard, had.part, report, deaths=deaths)

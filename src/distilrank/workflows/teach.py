@@ -82,6 +82,8 @@ def teach(teachers: Sequence[Teacher], pairs: Pairs, out: Path, *, settings: Tea
         return [_teach(teachers[0], pairs, out, settings)]
     if (out / MANIFEST).is_file():
         raise InputError("holds the scores of a single teacher; give several teachers another folder", path=out)
+    for teacher in teachers:
+        teacher.describe()  # one that cannot score is better found before another has scored for hours
     names = [teacher.name for teacher in teachers]
     folders = [
         f"{name}-{names[:place].count(name) + 1}" if name in names[:place] else name for place, name in enumerate(names)
