@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -113,6 +114,8 @@ def test_every_break_of_this_repository_can_be_made() -> None:
         for entry in tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]:
             text = (root / entry["file"]).read_text(encoding="utf-8")
             assert text.count(entry["old"]) == 1, f"{path.name}: {entry['name']} is not up to date with {entry['file']}"
+            if entry["file"].endswith(".py"):
+                ast.parse(text.replace(entry["old"], entry["new"]), entry["file"])  # a syntax error proves nothing
             for test in entry["tests"]:
                 assert (root / test.split("::")[0]).exists(), (
                     f"{path.name}: {entry['name']} names {test}: gone"
