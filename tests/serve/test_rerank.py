@@ -58,7 +58,9 @@ def test_documents_may_be_objects_and_name_the_fields_to_read(server: Serving) -
 
 
 def test_cohere_v2(server: Serving) -> None:
-    answer = server.post("/v2/rerank", {"model": "student", "query": "what", "documents": DOCUMENTS, "top_n": 3}).json()
+    answer = server.post(
+        "/v2/rerank", {"model": "student", "query": "what", "documents": DOCUMENTS, "top_n": 3.0}
+    ).json()
     assert set(answer) == {"id", "results", "meta"}
     assert [set(result) for result in answer["results"]] == [{"index", "relevance_score"}] * 3
     assert [result["index"] for result in answer["results"]] == ORDER[:3]

@@ -46,10 +46,11 @@ def build_application(service: Service) -> App:
     _add_predict(api, service, keyed)
     _add_operations(api, service, keyed)
     _add_refusals(api)
-    paths = frozenset(route.path for route in api.routes if isinstance(route, APIRoute)) | {"/openapi.json"}
+    routes = [route for route in api.routes if isinstance(route, APIRoute)]
     return Gate(
         cast(App, api),
-        paths=paths,
+        paths=frozenset(route.path for route in routes) | {"/openapi.json"},
+        with_body=frozenset(route.path for route in routes if "POST" in route.methods),
         settings=service.settings,
         keys=service.keys,
         metrics=service.metrics,
@@ -187,6 +188,10 @@ def _add_operations(api: FastAPI, service: Service, keyed: Sequence[Any]) -> Non
     @api.get("/info", summary="What is served, and the limits", **asks, **shared)
     async def info() -> dict[str, Any]:
         return _info(service)
+
+    if keyed:  # FastAPI would say that this, too, is plain text
+        schema = {"$ref": f"#/components/schemas/{forms.ErrorAnswer.__name__}"}
+        asks["responses"] = {401: {"description": PROBLEMS[401], "content": {"application/json": {"schema": schema}}}}
 
     @api.get("/metrics", summary="Numbers for Prometheus", response_class=PlainTextResponse, **asks, **shared)
     async def metrics() -> Response:

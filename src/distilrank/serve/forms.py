@@ -11,9 +11,16 @@ import time
 import uuid
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
+
+
+def _whole(value: Any) -> Any:
+    """Take 3.0 for 3: JSON has one kind of number, and JSON Schema calls both an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 Texts = Annotated[list[str], Field(min_length=1)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 
 
 class Received(BaseModel):
@@ -49,7 +56,7 @@ class CohereV1OrJina(Rerank):
     """``/v1/rerank``: Cohere v1 and Jina at once."""
 
     documents: Annotated[list[str | TextDocument], Field(min_length=1)]
-    top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="Answer the best so many; all by default.")
+    top_n: Count | None = Field(None, description="Answer the best so many; all by default.")
     rank_fields: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="Of documents that are objects, the fields that are read (Cohere); text by default."
     )
@@ -61,17 +68,15 @@ class CohereV2(Rerank):
     """``/v2/rerank``."""
 
     documents: Texts
-    top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="Answer the best so many; all by default.")
-    max_tokens_per_doc: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Read only the first so many tokens of a document."
-    )
+    top_n: Count | None = Field(None, description="Answer the best so many; all by default.")
+    max_tokens_per_doc: Count | None = Field(None, description="Read only the first so many tokens of a document.")
 
 
 class Infinity(Rerank):
     """``/rerank`` with ``documents``: infinity."""
 
     documents: Texts
-    top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="Answer the best so many; all by default.")
+    top_n: Count | None = Field(None, description="Answer the best so many; all by default.")
     return_documents: bool = False
 
 

@@ -42,6 +42,7 @@ class Gate:
     Args:
         app: What answers.
         paths: The paths that it knows; any other is called "other" in log and metrics, as it may hold anything.
+        with_body: Those that take a body.
         settings: Limits.
         keys: Keys, if any are asked for.
         metrics: Told of every request.
@@ -54,6 +55,7 @@ class Gate:
         app: App,
         *,
         paths: frozenset[str],
+        with_body: frozenset[str],
         settings: ServeSettings,
         keys: ApiKeys,
         metrics: Metrics,
@@ -62,6 +64,7 @@ class Gate:
     ) -> None:
         self._app = app
         self._paths = paths
+        self._with_body = with_body
         self._settings = settings
         self._keys = keys
         self._metrics = metrics
@@ -108,7 +111,7 @@ class Gate:
             authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             if not self._keys.accept(authorization.decode("latin-1")):
                 raise Refusal(401, "send a valid key as Authorization: Bearer KEY")
-        if scope["method"] != "POST" or scope["path"] not in self._paths:
+        if scope["method"] != "POST" or scope["path"] not in self._with_body:
             return receive
         if self._under_way > settings.max_requests:
             raise Refusal(429, "too many requests are under way; try again in 1 s", retry_after=1)

@@ -1,4 +1,4 @@
-"""One JSON object a line on standard error; texts of requests never, unless the operator asked for them."""
+"""One JSON object a line on standard output; texts of requests never, unless the operator asked for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class JsonLog:
     """Writes events.
 
     Args:
-        stream: Where to; None is standard error.
+        stream: Where to; None is standard output.
         texts: Whether texts, and messages of errors that may hold some, are written.
     """
 
@@ -32,7 +32,7 @@ class JsonLog:
         record |= {name: value for name, value in facts.items() if value is not None}
         line = json.dumps(record, ensure_ascii=True, default=str)
         with self._writing:
-            print(line, file=self._stream or sys.stderr, flush=True)
+            print(line, file=self._stream or sys.stdout, flush=True)
 
     def error(self, event: str, error: BaseException, **facts: Any) -> None:
         """Write an error and where it came from; its message, which may quote a text, only where texts are written."""

@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -70,10 +70,10 @@ def run_server(
         service = Service(models, settings, keys=keys, log=log, metrics=metrics)
         address, number = listening.getsockname()[:2]
         served = {name: str(folder) for name, folder in folders.items()}
-        log("serving", address=f"http://{address}:{number}", models=served, version=__version__, pid=os.getpid())
+        announce = partial(log, "serving", address=f"http://{address}:{number}", models=served, version=__version__)
         try:
             with _Watcher(models, settings.watch_seconds):
-                _UvicornServer(service).run(sockets=[listening])
+                _UvicornServer(service, announce).run(sockets=[listening])
         finally:
             service.close()
             log("stopped")
@@ -81,21 +81,23 @@ def run_server(
 
 def _bound(host: str, port: int) -> socket.socket:
     """Return a socket that will listen; it refuses connections until the models are loaded."""
+    if not 0 <= port <= 65535:
+        raise InputError(f"port {port} is none; give one from 1 to 65535, or 0 for any that is free")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot listen on {host}, port {port} ({reason}); give another --host or --port") from None
+    except OSError as error:
+        problem = f"cannot listen on {host}, port {port} ({error.strerror})"
+        raise InputError(f"{problem}; give another --host or --port") from None
     return listening
 
 
 class _UvicornServer(uvicorn.Server):
     """uvicorn, with a time of leave between the signal and the end."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, announce: Callable[[], None]) -> None:
         settings = service.settings
         config = uvicorn.Config(
             build_application(service),
@@ -110,7 +112,13 @@ class _UvicornServer(uvicorn.Server):
         )
         super().__init__(config)
         self._service = service
+        self._announce = announce
         self._leave_at = math.inf
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave; a second signal ends the wait, a third everything.

@@ -18,7 +18,7 @@ class Service:
         models: What is served.
         settings: Batching, limits and patience; None takes the defaults.
         keys: API keys; None asks for none.
-        log: Where events go; None is standard error.
+        log: Where events go; None is standard output.
         metrics: None makes new ones.
 
     Attributes:
