@@ -90,7 +90,8 @@ def test_a_ranker_scores_kept_text_the_same_wherever_it_is_loaded(
     before = sum(p.numel() for p in load_model(ranker)[0].parameters())
     after = before - 16 * (SIZE - kept)
     assert sum(p.numel() for p in load_model(out)[0].parameters()) == after
-    sizes = f"{SIZE} to {kept} tokens, {before:,} to {after:,} parameters, {before * 4e-6:.1f} to {after * 4e-6:.1f} MB"
+    sizes = f"{before:,} to {after:,} parameters, {before * 4e-6:.1f} to {after * 4e-6:.1f} MB"
+    sizes = f"vocabulary trimmed from {SIZE} to {kept} tokens: {sizes}"
     assert f"{out}: {sizes}\n" in printed
     card = (out / "README.md").read_text(encoding="utf-8")
     assert f"- {sizes[:1].upper()}{sizes[1:]}." in card

@@ -106,8 +106,9 @@ class Trimmed:
             for kind, found in self.held_out.items()
         ]
         return [
-            f"{self.before.tokens:,} to {self.after.tokens:,} tokens, {self.before.parameters:,} to "
-            f"{self.after.parameters:,} parameters, {self.before.megabytes:,.1f} to {self.after.megabytes:,.1f} MB",
+            f"vocabulary trimmed from {self.before.tokens:,} to {self.after.tokens:,} tokens: "
+            f"{self.before.parameters:,} to {self.after.parameters:,} parameters, {self.before.megabytes:,.1f} to "
+            f"{self.after.megabytes:,.1f} MB",
             *lost,
         ]
 
