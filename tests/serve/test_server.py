@@ -171,7 +171,7 @@ def test_what_cannot_be_started_says_why(student: Path, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=rf"cannot listen on 127.0.0.1, port {port} \(Address already in use\)"):
             run_server({"x": student}, port=port)
-    with pytest.raises(InputError, match="cannot listen on no.such.host"):
+    with pytest.raises(InputError, match=r"cannot listen on no\.such\.host"):
         run_server({"x": student}, host="no.such.host")
     with pytest.raises(InputError, match="port 99999 is none"):
         run_server({"x": student}, port=99_999)

@@ -50,7 +50,7 @@ def build_application(service: Service) -> App:
     return Gate(
         cast(App, api),
         paths=frozenset(route.path for route in routes) | {"/openapi.json"},
-        with_body=frozenset(route.path for route in routes if "POST" in route.methods),
+        with_body=frozenset(route.path for route in routes if "POST" in (route.methods or ())),
         settings=service.settings,
         keys=service.keys,
         metrics=service.metrics,
