@@ -91,7 +91,8 @@ def score_into_groups(
     """
     from distilrank.models.answers import usual_device  # torch, which writing scored groups does without
     from distilrank.models.bi_encoder import BiEncoderScorer
-    from distilrank.models.load import load_model
+    from distilrank.models.load import load_model, resolve_source
+    from distilrank.models.sentence_encoder import read_encoder_form
     from distilrank.workflows.training_data import RankingData
 
     if limit is not None and limit < 1:
@@ -108,7 +109,8 @@ def score_into_groups(
         run = read_run(next(iter(files.values())))
     model, tokenizer = load_model(bi_encoder, offline=offline, max_tokens=max_tokens)
     model.to(usual_device())  # type: ignore[arg-type]
-    scorer = BiEncoderScorer(model, tokenizer, precision=precision)
+    form = read_encoder_form(resolve_source(bi_encoder), offline=offline)
+    scorer = BiEncoderScorer(model, tokenizer, precision=precision, form=form)
     count = min(len(ranking.groups), limit or len(ranking.groups))
     groups = (ranking.groups[i] for i in range(count))
     scored = score_groups(groups, scorer, first_stage=run, first_stage_weight=first_stage_weight)
