@@ -117,6 +117,4 @@ def test_every_break_of_this_repository_can_be_made() -> None:
             if entry["file"].endswith(".py"):
                 ast.parse(text.replace(entry["old"], entry["new"]), entry["file"])  # a syntax error proves nothing
             for test in entry["tests"]:
-                assert (root / test.split("::")[0]).exists(), (
-                    f"{path.name}: {entry['name']} names {test}: gone"
-                )
+                assert (root / test.split("::")[0]).exists(), f"{path.name}: {entry['name']} names {test}: gone"
