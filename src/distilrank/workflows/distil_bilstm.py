@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -95,11 +95,12 @@ def distil_bilstm(
     student, tokenizer = _student(vectors, teacher_model, teacher_tokenizer, examples, settings, siamese=pairs)
     names = stored_label_names(teacher_model.config)
     name_labels(student.config, names, num_labels=len(names))
+    judge: Callable[[], Mapping[str, float]] | None
     if isinstance(source, LabelledData):
         student.config.problem_type = PROBLEM_TYPES[source.train.kind]
-        judge, file = source.judge(TorchScorer(student, tokenizer)), source.train_file
+        judge = source.judge(TorchScorer(student, tokenizer))
     else:
-        judge, file = source.judge(SiameseScorer(student, tokenizer), dev), source.groups_file
+        judge = source.judge(SiameseScorer(student, tokenizer), dev)
     result = bilstm.distil(
         student,
         teacher_model,
@@ -129,7 +130,7 @@ def distil_bilstm(
     files = {f"augmented {number}": path for number, path in enumerate(augmented, start=1)}
     if vectors not in (FROM_TEACHER, RANDOM):
         files["vectors"] = Path(vectors)
-    inputs = {"data": file, **files}
+    inputs = {"data": source.file, **files}
     return finish(
         student, tokenizer, out, verb=VERB, result=result, card=card, command=told, inputs=inputs, started_from=teacher
     )
