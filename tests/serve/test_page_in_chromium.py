@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from tests.serve.chromium import CHROMIUM, CONTROL, Page, chromium
+from tests.serve.live import listening
 from tests.serve.serving import FakeRanker, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")]
@@ -22,16 +20,8 @@ TEXTS = "[...document.querySelectorAll('#%s li p')].map(p => p.textContent)"
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     models = {"student": FakeRanker(0.1), "teacher": FakeRanker(-0.1)}
-    with serving(models, keys=["secret"]) as server:
-        config = uvicorn.Config(server.app, port=0, lifespan="off", log_config=None)
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run)
-        thread.start()
-        while not running.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}/"
-        running.should_exit = True
-        thread.join()
+    with serving(models, keys=["secret"]) as server, listening(server) as address:
+        yield address
 
 
 @pytest.fixture

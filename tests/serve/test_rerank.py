@@ -129,14 +129,14 @@ def test_what_is_too_much_is_refused(server: Serving) -> None:
 
 def test_tokens_are_limited() -> None:
     # "red" and "blue" are one token each, so a pair has 5.
-    with serving(max_tokens=10) as server:
+    with serving(max_request_tokens=10) as server:
         body = {"query": "red", "documents": ["blue", "blue"]}
         assert server.post("/v2/rerank", body).status_code == 200
         refused = server.post("/v2/rerank", {"query": "red", "documents": ["blue", "blue red"]})
         assert refused.status_code == 413
         assert "11 tokens, more than the 10" in refused.json()["error"]
         # Tokens that are cut away cost nothing: 48 is the model's limit.
-    with serving(max_tokens=48) as server:
+    with serving(max_request_tokens=48) as server:
         assert server.post("/v2/rerank", {"query": "red", "documents": ["blue " * 500]}).status_code == 200
 
 

@@ -226,7 +226,7 @@ def _info(service: Service) -> dict[str, Any]:
         **described[service.models.names[0]],
         "model_dtype": "float32",
         "max_concurrent_requests": settings.max_requests,
-        "max_batch_tokens": settings.max_tokens,
+        "max_batch_tokens": settings.max_request_tokens,
         "max_client_batch_size": settings.max_documents,
         "auto_truncate": True,
         "tokenization_workers": settings.workers,

@@ -167,7 +167,7 @@ class Scoring:
             longest = max(await asyncio.to_thread(served.count_tokens, pairs, truncated=False))
             if longest > served.max_tokens:
                 raise Refusal(413, f"a pair has {longest:,} tokens, more than the {served.max_tokens:,} of the model")
-        most = self._settings.max_tokens
+        most = self._settings.max_request_tokens
         if len(pairs) * served.max_tokens > most:
             total = sum(await asyncio.to_thread(served.count_tokens, pairs))
             if total > most:

@@ -29,7 +29,7 @@ class ServeSettings:
         max_documents: Most documents of a request (413).
         max_query_chars: Longest query (413).
         max_document_chars: Longest document (413).
-        max_tokens: Most tokens that a request may cost, after truncation (413).
+        max_request_tokens: Most tokens that a request may cost, after truncation (413).
         log_texts: Write queries and documents into the log.
     """
 
@@ -49,14 +49,14 @@ class ServeSettings:
     max_documents: int = 1000
     max_query_chars: int = 10_000
     max_document_chars: int = 100_000
-    max_tokens: int = 262_144
+    max_request_tokens: int = 262_144
     log_texts: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what could never serve."""
         at_least_one = (
             "workers batch_pairs queue_pairs max_requests max_body_bytes max_json_depth max_documents max_query_chars "
-            "max_document_chars max_tokens"
+            "max_document_chars max_request_tokens"
         ).split()
         for name in at_least_one:
             if getattr(self, name) < 1:
