@@ -132,7 +132,7 @@ def test_a_model_that_answers_the_same_to_everything_is_refused(exported: Path) 
 def test_a_failed_export_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny_export(tmp_path)
     older = path.read_bytes()
-    monkeypatch.setattr(export_module, "_traced", lambda model: onnx.load(path))
+    monkeypatch.setattr(export_module, "bert_graph", lambda model: onnx.load(path))
     with pytest.raises(ModelError, match="was not written"):
         export_onnx(tiny_model(seed=1), tiny_tokenizer(), tmp_path)
     assert path.read_bytes() == older

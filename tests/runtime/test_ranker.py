@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ import numpy as np
 import onnx
 import pytest
 
-from distilrank.data import tokens
 from distilrank.errors import ModelError, SettingsError
 from distilrank.models.save import save_model
 from distilrank.models.scorer import TorchScorer
+from distilrank.runtime import pair_network
+from distilrank.runtime.cpu import this_cpu
+from distilrank.runtime.folder import Tuned, machine, tuned
 from distilrank.runtime.ranker import RankedPassage, Ranker, ranked
 from distilrank.scorer import Scorer
 from tests.tiny import tiny_export, tiny_model, tiny_pairs, tiny_tokenizer
@@ -29,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_scores_as_torch_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "TEXTS_AT_ONCE", 11)
+    monkeypatch.setattr(pair_network, "TEXTS_AT_ONCE", 11)
     pairs = tiny_pairs(30)
     ranker: Scorer = Ranker.load(folder, threads=1, batch_tokens=100)
     scores = ranker.score(pairs)
@@ -53,6 +56,54 @@ def test_ranking_is_by_score(folder: Path) -> None:
     assert ranker.rank("red dog", passages, top_k=3) == ranking[:3]
     assert ranker.rank("red dog", passages, top_k=99) == ranking
     assert ranker.rank("red dog", []) == []
+
+
+def test_many_queries_in_one_call(folder: Path) -> None:
+    ranker = Ranker.load(folder)
+    passages = [passage for _, passage in tiny_pairs(12)]
+    asked = [("red dog", passages[:5]), ("blue sea", []), ("what is war", passages[3:])]
+    found = ranker.rank_many(asked, top_k=4)
+    assert [len(each) for each in found] == [4, 0, 4]
+    for (query, own), many in zip(asked, found, strict=True):
+        one = ranker.rank(query, own, top_k=4)
+        assert [(each.rank, each.index, each.passage) for each in many] == [
+            (each.rank, each.index, each.passage) for each in one
+        ]
+        np.testing.assert_allclose([each.score for each in many], [each.score for each in one], atol=1e-5)
+    assert ranker.rank_many([]) == []
+
+
+def test_what_was_tuned_on_this_machine_is_used(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "student"))
+    stored = {"machine": machine(), "threads": 1, "batch_tokens": 64, "pad_to": 8}
+    (copy / "runtime.json").write_text(json.dumps(stored))
+    assert tuned(copy) == Tuned(threads=1, batch_tokens=64, pad_to=8)
+    pairs = tiny_pairs(20)
+    np.testing.assert_allclose(Ranker.load(copy).score(pairs), Ranker.load(folder).score(pairs), atol=1e-5)
+    (copy / "runtime.json").write_text(json.dumps({**stored, "machine": {"cpu": "another", "cores": 96}}))
+    assert tuned(copy) == Tuned()
+    (copy / "runtime.json").write_text(json.dumps({**stored, "threads": "many"}))
+    with pytest.raises(ModelError, match="should hold whole numbers from 1"):
+        Ranker.load(copy)
+    (copy / "runtime.json").write_text("{")
+    with pytest.raises(ModelError, match=r"runtime\.json, line 1: is not JSON"):
+        Ranker.load(copy)
+
+
+def test_pickles_are_never_read(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"code")
+    with pytest.raises(ModelError, match=r"its weights in pytorch_model\.bin, a pickle, which can run code"):
+        Ranker.load(tmp_path)
+
+
+def test_a_quality_file_cannot_name_a_file_elsewhere(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "student"))
+    elsewhere = tmp_path / "elsewhere.onnx"
+    elsewhere.write_bytes(b"four")
+    here = this_cpu().arithmetic
+    facts = {"arithmetic": here, "judged_on": here, "bytes": 4}
+    (copy / "onnx" / "quality.json").write_text(json.dumps({"files": {"../../elsewhere.onnx": facts}}))
+    assert Ranker.load(copy).file == copy / "onnx" / "model.onnx"
 
 
 def test_ties_keep_the_order_given() -> None:

@@ -13,7 +13,14 @@ from distilrank.data.files import write_json
 from distilrank.errors import InputError
 from distilrank.evaluation.intervals import Interval
 from distilrank.workflows.ancestry import ALL_MINILM_L6_V2, known_ancestry
-from distilrank.workflows.model_card import ModelCard, add_to_card, card_as_json, model_card, write_model_card
+from distilrank.workflows.model_card import (
+    ModelCard,
+    add_quantised_to_card,
+    add_to_card,
+    card_as_json,
+    model_card,
+    write_model_card,
+)
 
 CARD = ModelCard(
     name="student",
@@ -144,3 +151,21 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no card"):
         add_to_card(tmp_path, "one", system="small", intervals={"small": {}})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_8_bit_files_are_worth_is_said_and_taken_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "manifest.json", {"card": card_as_json(CARD)})
+    add_quantised_to_card(tmp_path, "model_qint8_arm64.onnx", "`onnx/model_qint8_arm64.onnx`: as good")
+    add_to_card(tmp_path, "one", system="small", intervals={"small": {"RR@10": Interval(0.5, 0.4, 0.6)}})
+    add_quantised_to_card(tmp_path, "model_quint8_avx2.onnx", "another")
+    text = (tmp_path / "README.md").read_text()
+    assert "- `onnx/model_qint8_arm64.onnx`: as good\n- another" in text
+    assert "0.500 (0.400 to 0.600)" in text
+    add_quantised_to_card(tmp_path, "model_qint8_arm64.onnx", None)
+    assert "as good" not in (tmp_path / "README.md").read_text()
+
+
+def test_a_folder_of_others_keeps_its_card(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("theirs")
+    add_quantised_to_card(tmp_path, "model_qint8_arm64.onnx", "as good")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", "theirs")]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,10 @@ def rank(
     passage_vectors: Annotated[
         Path | None, typer.Option(help="Vectors that encode made; those in the model's folder by default.")
     ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "int8"],
+        typer.Option(help="auto: 8 bits where export judged them good on this kind of CPU."),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
     threads: Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")] = None,
 ) -> None:
@@ -49,7 +53,7 @@ def rank(
         raise InputError(f"--top-k is {top_k}, give at least 1")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}, give at least 1")
-    scored: dict[str, Any] = {"threads": threads, "passage_vectors": passage_vectors}
+    scored: dict[str, Any] = {"threads": threads, "passage_vectors": passage_vectors, "precision": precision}
     if run is not None:
         if query is not None or data is None or out_run is None:
             raise InputError("--run goes with --data FOLDER and --out-run FILE, and without --query")

@@ -156,6 +156,48 @@ class PairTokenizer:
         encodings = self._tokenizer.encode_batch_fast(batch)
         return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
 
+    def windows(self, texts: Sequence[str], text_pairs: Sequence[str], *, stride: int) -> list[list[Encoded]]:
+        """Encode pairs whose second text may be too long, cut into overlapping windows of ``max_tokens`` each.
+
+        Every window holds the first text whole. A pair whose first text leaves less than a quarter of the window, or
+        less than two strides, is truncated like any other, into one window.
+
+        Args:
+            texts: First texts (queries).
+            text_pairs: Second texts (passages).
+            stride: Tokens that a window shares with the one before it.
+
+        Returns:
+            Per pair at least one window, in the order of the text.
+
+        Raises:
+            ModelError: The tokeniser reads texts apart.
+        """
+        if self.config.get(TEXTS_APART):
+            raise ModelError("a network that reads texts apart reads a passage once and whole; it takes no windows")
+        cut = [[encoded] for encoded in self.encode(texts, text_pairs)]
+        long = [place for place, (encoded,) in enumerate(cut) if len(encoded) == self.max_tokens]
+        whole = self._bare.encode_batch_fast([(texts[place], text_pairs[place]) for place in long])
+        for place, encoding in zip(long, whole, strict=True):
+            ids, types = encoding.ids, encoding.type_ids
+            second = [number for number, text in enumerate(encoding.sequence_ids) if text == 1]
+            if not second:
+                continue
+            # What stands around the second text, its first text and special tokens, stands around every window.
+            start, end = second[0], second[-1] + 1
+            room = self.max_tokens - (len(ids) - (end - start))
+            if room <= max(self.max_tokens // 4, 2 * stride):
+                continue
+            # Not by the tokeniser's own overflow, whose later windows lose their token types (tokenizers 0.23).
+            cut[place] = [
+                Encoded(
+                    ids[:start] + ids[first : min(first + room, end)] + ids[end:],
+                    types[:start] + types[first : min(first + room, end)] + types[end:],
+                )
+                for first in range(start, max(end - stride, start + 1), room - stride)
+            ]
+        return cut
+
     def pieces(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of texts, whole and without special tokens."""
         return [encoding.ids for encoding in self._bare.encode_batch_fast(list(texts), add_special_tokens=False)]

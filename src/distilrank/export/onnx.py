@@ -23,14 +23,13 @@ from transformers import PreTrainedModel
 from distilrank.data.files import atomic_write_bytes
 from distilrank.data.tokens import PairTokenizer, TokenArrays
 from distilrank.errors import MissingExtraError, ModelError
+from distilrank.export.bert_graph import bert_graph, is_plain_bert
+from distilrank.export.graph import OPSET
 from distilrank.models.answers import Batch, answer, takes_token_types
 from distilrank.models.bilstm import BiLstmForSequenceClassification
 
 if TYPE_CHECKING:
     import onnx
-
-OPSET = 18
-"""What the exporter writes natively; every runtime of section 4.6 of the conventions reads 14 to 20."""
 
 PARITY = 1e-4
 """Largest allowed difference between a logit of torch and of ONNX."""
@@ -74,11 +73,18 @@ def export_onnx(model: PreTrainedModel, tokenizer: PairTokenizer, folder: str | 
     require_libraries()
     # A copy: moving to the CPU and switching to evaluation mode must not be seen outside.
     model = copy.deepcopy(model).cpu().float().eval()
-    graph = _traced(model).SerializeToString()
+    graph = (bert_graph(model) if is_plain_bert(model) else _traced(model)).SerializeToString()
     check_parity(model, graph, max_tokens=tokenizer.max_tokens)
-    path = Path(folder) / "onnx" / "model.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_bytes(path, graph)
+    return write_float(graph, Path(folder))
+
+
+def write_float(graph: bytes, folder: Path) -> Path:
+    """Write ``onnx/model.onnx``; files that were made of or judged beside another one go."""
+    path = folder / "onnx" / "model.onnx"
+    if not (path.is_file() and path.read_bytes() == graph):
+        for stale in (*path.parent.glob("model_q*.onnx"), path.with_name("quality.json")):
+            stale.unlink(missing_ok=True)
+        atomic_write_bytes(path, graph)
     return path
 
 

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from distilrank.data.passage_vectors import FOLDER, PassageVectors
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import ModelError, SettingsError
+from distilrank.runtime.folder import Precision, network_file, require_folder, tuned
+from distilrank.runtime.pair_network import BATCH_TOKENS, LongPassages, PairNetwork
+from distilrank.runtime.session import open_session
+from distilrank.runtime.siamese import SiameseNetwork, vectors_identity
+from distilrank.scorer import Scorer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +38,17 @@ class RankedPassage:
 
 
 class Ranker:
-    """A distilled ranker; implements ``Scorer``. Made by ``Ranker.load``."""
+    """A distilled ranker; implements ``Scorer``. Made by ``Ranker.load``.
 
-    def __init__(self, session: Any, tokenizer: PairTokenizer, *, folder: Path, batch_tokens: int) -> None:
-        self._session = session
-        self._inputs = [item.name for item in session.get_inputs()]
-        self._tokenizer = tokenizer
-        self._batch_tokens = batch_tokens
+    Attributes:
+        folder: Of the model.
+        file: Of the network that is run; None where a siamese one runs in halves.
+    """
+
+    def __init__(self, network: Scorer, *, folder: Path, file: Path | None = None) -> None:
+        self._network = network
         self.folder = folder
+        self.file = file
 
     @classmethod
     def load(
@@ -48,52 +56,55 @@ class Ranker:
         folder: str | Path,
         *,
         threads: int | None = None,
-        batch_tokens: int = 1024,
+        batch_tokens: int | None = None,
         max_tokens: int | None = None,
+        precision: Precision = "auto",
+        long_passages: LongPassages | None = None,
+        passage_vectors: Path | None = None,
     ) -> Ranker:
-        """Load ``onnx/model.onnx`` and the tokeniser of a model folder.
+        """Load the exported network and the tokeniser of a model folder.
 
         Args:
             folder: As ``distilrank export`` leaves it.
-            threads: Threads of one forward pass; None takes one per core.
-            batch_tokens: Limit on the padded tokens of a batch; much larger ones overflow the caches and take longer.
+            threads: Threads of one forward pass. None: what ``export --tune`` found on this machine, or one per core.
+            batch_tokens: Limit on the padded tokens of a batch; None likewise, or ``BATCH_TOKENS``.
             max_tokens: Longest pair. None: what the folder says.
+            precision: Which of its files is run.
+            long_passages: What becomes of passages that are longer. None: they are truncated.
+            passage_vectors: Vectors that ``distilrank encode`` made, for a siamese network. None: those in the
+                folder, if there are any.
 
         Raises:
-            ModelError: No such folder, no export in it, a broken one, or a classifier.
+            ModelError: No such folder, no export in it, a broken one, or a classifier; vectors of other weights.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise ModelError(f"there is no model folder {folder}")
-        path = folder / "onnx" / "model.onnx"
-        if not path.is_file():
-            raise ModelError(f"{folder} holds no onnx/model.onnx; run: distilrank export {folder}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own errors share no public base
-            raise ModelError(f"{path} cannot be loaded; run: distilrank export {folder}") from error
+        folder = require_folder(folder)
+        stored = tuned(folder)
+        threads = threads or stored.threads
+        tokenizer = PairTokenizer.from_folder(folder, max_tokens)
+        if (folder / "onnx" / "encoder.onnx").is_file():
+            if long_passages is not None:
+                raise ModelError(f"{folder} reads a passage by itself and whole; it takes no windows of long passages")
+            return cls(_siamese(folder, tokenizer, passage_vectors, threads=threads), folder=folder)
+        if passage_vectors is not None:
+            raise ModelError(f"{folder} reads query and passage together, so it cannot use passage vectors")
+        file = network_file(folder, precision)
+        session = _open(file, folder, threads)
         labels = session.get_outputs()[0].shape[-1]
         if labels != 1:
             hint = "; fold them into one with: distilrank convert" if labels == 2 else ""
             raise ModelError(f"a ranker has one logit, the model in {folder} has {labels}{hint}")
-        tokenizer = PairTokenizer.from_folder(folder, max_tokens)
-        return cls(session, tokenizer, folder=folder, batch_tokens=batch_tokens)
+        network = PairNetwork(
+            session,
+            tokenizer,
+            batch_tokens=batch_tokens or stored.batch_tokens or BATCH_TOKENS,
+            pad_to=stored.pad_to or 1,
+            long_passages=long_passages,
+        )
+        return cls(network, folder=folder, file=file)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Return one raw logit per (query, passage) pair, shape (pairs,); higher ranks first."""
-        scores = np.empty(len(pairs), np.float32)
-        queries, passages = [query for query, _ in pairs], [passage for _, passage in pairs]
-        for indices, arrays in self._tokenizer.batches(queries, passages, batch_tokens=self._batch_tokens):
-            inputs = {
-                "input_ids": arrays.input_ids,
-                "attention_mask": arrays.attention_mask,
-                "token_type_ids": arrays.token_type_ids,
-            }
-            (logits,) = self._session.run(["logits"], {name: inputs[name] for name in self._inputs})
-            scores[indices] = logits[:, 0]
-        return scores
+        return self._network.score(pairs)
 
     def rank(self, query: str, passages: Sequence[str], *, top_k: int | None = None) -> list[RankedPassage]:
         """Rank passages by their score for a query, best first; equal scores keep the order given.
@@ -103,7 +114,42 @@ class Ranker:
             passages: Texts to rank; none give an empty ranking.
             top_k: How many of the best to return; None returns all.
         """
-        return ranked(self.score([(query, passage) for passage in passages]), passages, top_k=top_k)
+        return self.rank_many([(query, passages)], top_k=top_k)[0]
+
+    def rank_many(
+        self, queries: Sequence[tuple[str, Sequence[str]]], *, top_k: int | None = None
+    ) -> list[list[RankedPassage]]:
+        """Rank the passages of many queries; their pairs share batches, so this is faster than one after another.
+
+        Args:
+            queries: Each with its own passages.
+            top_k: How many of the best to return per query; None returns all.
+        """
+        scores = self.score([(query, passage) for query, passages in queries for passage in passages])
+        ends = np.cumsum([len(passages) for _, passages in queries])
+        return [
+            ranked(scores[end - len(passages) : end], passages, top_k=top_k)
+            for (_, passages), end in zip(queries, ends, strict=True)
+        ]
+
+
+def _siamese(
+    folder: Path, tokenizer: PairTokenizer, passage_vectors: Path | None, *, threads: int | None
+) -> SiameseNetwork:
+    """Open the halves of a siamese network, with the passage vectors that there are."""
+    where = passage_vectors or folder / FOLDER
+    vectors = None
+    if passage_vectors is not None or (where / "manifest.json").is_file():
+        vectors = PassageVectors(where, identity=vectors_identity(folder, tokenizer))
+    encoder, head = (_open(folder / "onnx" / f"{half}.onnx", folder, threads) for half in ("encoder", "head"))
+    return SiameseNetwork(encoder, head, tokenizer, vectors=vectors)
+
+
+def _open(path: Path, folder: Path, threads: int | None) -> Any:
+    try:
+        return open_session(path, threads=threads)
+    except Exception as error:  # onnxruntime's own errors share no public base
+        raise ModelError(f"{path} cannot be loaded; run: distilrank export {folder}") from error
 
 
 def ranked(scores: NDArray[np.float32], passages: Sequence[str], *, top_k: int | None = None) -> list[RankedPassage]:

@@ -218,7 +218,8 @@ class OnnxTeacher:
         """Load it."""
         from distilrank.runtime.ranker import Ranker
 
-        return Ranker.load(self.folder, threads=self.running.threads, max_tokens=self.running.max_tokens)
+        running = self.running
+        return Ranker.load(self.folder, threads=running.threads, max_tokens=running.max_tokens, precision="fp32")
 
 
 @dataclass(frozen=True, kw_only=True)

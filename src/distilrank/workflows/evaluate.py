@@ -12,12 +12,12 @@ from distilrank.data.files import file_hash, read_json
 from distilrank.data.lines import BadLines
 from distilrank.data.named import RankingData, open_ranking
 from distilrank.data.passage_store import PassageStore
-from distilrank.data.trec import read_run
+from distilrank.data.trec import ranking, read_run
 from distilrank.errors import InputError, SettingsError
 from distilrank.evaluation.aggregate import Aggregation, aggregate_documents
 from distilrank.evaluation.diagnostics import Finding
 from distilrank.evaluation.evaluate import Evaluation, evaluate_runs
-from distilrank.evaluation.measures import DEFAULT_MEASURES, measure_name
+from distilrank.evaluation.measures import DEFAULT_MEASURES, Measures, measure, measure_name
 from distilrank.evaluation.rerank import rerank, shorten
 from distilrank.records import Qrels, Query, Run
 from distilrank.scorer import Scorer
@@ -65,8 +65,8 @@ class EvaluateSettings:
                 raise SettingsError(f"{name} is {value}, give at least 1")
         if not self.measures:
             raise SettingsError("no measure is named; give at least one, such as nDCG@10")
-        for measure in self.measures:
-            measure_name(measure)
+        for name in self.measures:
+            measure_name(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +168,54 @@ def evaluate_ranking(
         settings=settings,
         alarms=_alarms(looked_at, candidates, contest, evaluation, source.ranking.queries, qrels),
     )
+
+
+class JudgedQueries:
+    """Judged queries and what the first stage found for them, on which any scorer can be measured.
+
+    Args:
+        data: See ``evaluate_ranking``.
+        settings: What is measured, and on what.
+        run: Candidates, as for ``evaluate_ranking``.
+        collection: The file of passages where it is not in the folder.
+        offline: Never use the network.
+        bad: How many bad lines may be skipped.
+
+    Raises:
+        InputError: As ``evaluate_ranking``.
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        *,
+        settings: EvaluateSettings,
+        run: str | None = None,
+        collection: Path | None = None,
+        offline: bool = False,
+        bad: BadLines | None = None,
+    ) -> None:
+        if settings.aggregate is None and _was_cut(data):
+            settings = replace(settings, aggregate="MaxP")
+        self._settings = settings
+        self._source = _Source(data, collection=collection, offline=offline, bad=BadLines() if bad is None else bad)
+        self._qrels = _judged(self._source.ranking, settings)
+        first = _chosen_run(run, self._source.ranking.runs(settings.split)) or System(name=BM25)
+        self._candidates = _candidates(first, self._source, self._qrels, settings)
+        _require_judged(self._candidates, self._qrels, settings)
+
+    def measure(self, scorer: Scorer, *, name: str) -> tuple[Run, Measures]:
+        """Return the scores of all candidates, those of a query in the first stage's order, and what they are worth."""
+        run = _rerank(scorer, self._source, self._candidates, self._qrels, name=name)
+        documents = _documents(run, self._settings, how=self._settings.aggregate)
+        return run, measure(self._qrels, documents, self._settings.measures)
+
+    def pairs(self, most: int) -> list[tuple[str, str]]:
+        """Return up to ``most`` queries with candidates, evenly over queries and ranks."""
+        ids = [(query_id, doc_id) for query_id in self._qrels for doc_id in ranking(self._candidates.get(query_id, {}))]
+        queries, passages = self._source.ranking.queries, self._source.passages
+        chosen = [ids[place * len(ids) // most] for place in range(most)] if len(ids) > most else ids
+        return [(queries[query_id].text, passages[doc_id].content) for query_id, doc_id in chosen]
 
 
 def _alarms(

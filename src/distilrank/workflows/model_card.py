@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -20,6 +20,10 @@ from distilrank.workflows.ancestry import Ancestry
 
 if TYPE_CHECKING:
     from distilrank.evaluation.intervals import Interval
+
+
+MEASURED = "measured.json"
+"""In a model's folder: what was measured after it was made, from which its card is written anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,7 @@ class ModelCard:
         machine: Such as "2 CPU cores, onnxruntime".
         max_tokens: Longest pair, in tokens; the rest of a passage is cut off.
         reads_apart: Whether that limits each text of a pair by itself.
+        quantised: What its 8-bit files are worth, a sentence each.
         command: The command that made it.
         seed: Of the training.
         language: ISO 639 code.
@@ -73,6 +78,7 @@ class ModelCard:
     machine: str = ""
     max_tokens: int | None = None
     reads_apart: bool = False
+    quantised: Sequence[str] = ()
     command: str = ""
     seed: int | None = None
     language: str = "en"
@@ -114,19 +120,56 @@ def add_to_card(
     Raises:
         InputError: The folder has no such manifest.
     """
-    from distilrank.evaluation.intervals import Interval
-
     folder = Path(folder)
-    kept = read_json(folder / "manifest.json").get("card") if (folder / "manifest.json").is_file() else None
-    if not isinstance(kept, dict):
-        raise InputError("holds no card to add to; only folders of fine-tune and distil do", path=folder)
-    file = folder / "measured.json"
-    measured = read_json(file) if file.is_file() else {"sets": {}, "speed": {}}
+    _require_card(folder)
+    measured = _measured(folder)
     rows = {name: {each: value.as_dict() for each, value in found.items()} for name, found in intervals.items()}
     measured["sets"][data] = {"own": rows.pop(system), "compared": rows}
     if ms_per_100_passages is not None:
         measured["speed"] = {"ms_per_100_passages": ms_per_100_passages, "machine": machine}
-    write_json(file, measured)
+    _rewrite(folder, measured)
+
+
+def add_quantised_to_card(folder: str | Path, file: str, sentence: str | None) -> None:
+    """Say on a model's card what an 8-bit file of it is worth; a folder that has no card of ours is left as it is.
+
+    Args:
+        folder: Of the model.
+        file: Name of the file.
+        sentence: What is said of it, without a full stop. None: the file is no more.
+    """
+    folder = Path(folder)
+    if not isinstance(_card_of(folder), dict):
+        return
+    measured = _measured(folder)
+    told = {**measured.get("quantised", {}), file: sentence}
+    measured["quantised"] = {name: said for name, said in told.items() if said is not None}
+    _rewrite(folder, measured)
+
+
+def _card_of(folder: Path) -> object:
+    """Return the card that a folder's manifest keeps; None where there is none."""
+    manifest = folder / "manifest.json"
+    return read_json(manifest).get("card") if manifest.is_file() else None
+
+
+def _require_card(folder: Path) -> None:
+    if not isinstance(_card_of(folder), dict):
+        raise InputError("holds no card to add to; only folders of fine-tune and distil do", path=folder)
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """Return what has been measured of a model so far."""
+    file = folder / MEASURED
+    return read_json(file) if file.is_file() else {"sets": {}, "speed": {}}
+
+
+def _rewrite(folder: Path, measured: Mapping[str, Any]) -> None:
+    """Store what has been measured, and write the card anew with it."""
+    from distilrank.evaluation.intervals import Interval
+
+    write_json(folder / MEASURED, measured)
+    kept: Any = _card_of(folder)
 
     def read(found: Mapping[str, Mapping[str, float]]) -> dict[str, Interval]:
         return {name: Interval(**value) for name, value in found.items()}
@@ -136,8 +179,9 @@ def add_to_card(
         for other, found in sets["compared"].items():
             compared.setdefault(other, {})[name] = read(found)
     ancestry = kept.pop("ancestry")
+    told = {**kept, **measured["speed"], "quantised": list(measured.get("quantised", {}).values())}
     card = ModelCard(
-        **{**kept, **measured["speed"]},
+        **told,
         ancestry=None if ancestry is None else Ancestry(**ancestry),
         measures={name: read(sets["own"]) for name, sets in measured["sets"].items()},
         compared=compared,
@@ -243,6 +287,7 @@ def _size(card: ModelCard) -> str:
     if card.max_tokens is not None:
         of = "of each text" if card.reads_apart else "of a pair"
         lines.append(f"- reads at most {card.max_tokens} tokens {of}; the rest is cut off")
+    lines += [f"- {sentence}" for sentence in card.quantised]
     return "## Size and speed\n\n" + "\n".join(lines) if lines else ""
 
 

@@ -13,6 +13,7 @@ from distilrank.scorer import Scorer
 if TYPE_CHECKING:
     from distilrank.models.scorer import TorchScorer
     from distilrank.models.siamese_scorer import SiameseScorer
+    from distilrank.runtime.folder import Precision
 
 
 def load_scorer(
@@ -21,6 +22,7 @@ def load_scorer(
     threads: int | None = None,
     offline: bool = False,
     passage_vectors: Path | None = None,
+    precision: Precision = "fp32",
 ) -> Scorer:
     """Open a ranker: the exported network of a folder, which needs no torch, or else its torch network.
 
@@ -32,6 +34,7 @@ def load_scorer(
         offline: Never use the network.
         passage_vectors: Folder of vectors that ``distilrank encode`` made with this model. None: those in the model's
             own folder, if there are any.
+        precision: Which file of an export is run; measuring takes fp32, and 8 bits are judged when they are made.
 
     Raises:
         ModelError: There is no such model, it cannot be loaded, it has more than one logit, or the passage vectors are
@@ -42,7 +45,7 @@ def load_scorer(
     if passage_vectors is None and _export_of(model).is_file():
         from distilrank.runtime.ranker import Ranker
 
-        return Ranker.load(model, threads=threads)
+        return Ranker.load(model, threads=threads, precision=precision)
     scorer = load_network(model, threads=threads, offline=offline)
     labels = int(scorer.model.config.num_labels or 0)
     if labels != 1:
