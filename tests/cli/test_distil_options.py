@@ -36,6 +36,8 @@ def test_a_systems_own_options_replace_the_common_ones() -> None:
     assert merged(common, {}) == {"layers": 3, "copy": "last", "steps": 100, "batch_size": 8, "set": ["a=1"]}
     assert merged(common, {"batch_size": 4, "layers": 2})["batch_size"] == 4
     assert merged(common, {"set": "b=2"})["set"] == ["a=1", "b=2"]
+    assert merged({}, {"set": "b=2"}) == {"set": ["b=2"]}
+    assert merged({"objective": ["kl"]}, {"objective": ["mse"]}) == {"objective": ["mse"]}
     for own in ({"shape": "1/8/16/4"}, {"student": "runs/x"}, {"copy-layers": "1,2"}):
         found = merged(common, own)
         assert "layers" not in found

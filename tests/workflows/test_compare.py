@@ -27,6 +27,8 @@ def test_cells_go_by_seed_first(tmp_path: Path) -> None:
     folder = str(tmp_path / "cells" / "b-7")
     options = ["--teacher", "t", "--data", "d", "--layers", "3", "--seed", "7", "--out", folder]
     assert list(cells[4].arguments) == ["distil", *options]
+    own = cells_of(SETTINGS, {"a": ["--teacher", "other"]}, tmp_path)[0].arguments
+    assert own[:5] == ("distil", "--data", "d", "--teacher", "other")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import io
 import shlex
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from distilrank.cli.command_line import command_line_is
 from distilrank.cli.distil import distil
@@ -47,13 +47,12 @@ def parse_options(text: str) -> Options:
 
 
 def merged(common: Mapping[str, object], own: Mapping[str, object]) -> Options:
-    """Return a system's options and the common ones that they do not replace; lists are joined."""
+    """Return a system's options and the common ones that they do not replace; of ``set`` both are kept."""
     first, second = ({name.replace("-", "_"): value for name, value in each.items()} for each in (common, own))
     gone = {name for family in _INSTEAD if family & second.keys() for name in family}
     result = {name: value for name, value in first.items() if name not in gone}
     for name, value in second.items():
-        both = _is_list(_hints().get(_parameter(name))) and name in result
-        result[name] = [*_listed(result[name]), *_listed(value)] if both else value
+        result[name] = [*_listed(result.get(name, ())), *_listed(value)] if name == "set" else value
     return result
 
 
@@ -114,10 +113,6 @@ def _hints() -> dict[str, Any]:
 
 def _parameter(option: str) -> str:
     return "set_" if option == "set" else option
-
-
-def _is_list(hint: Any) -> bool:
-    return any(get_origin(choice) is list for choice in (hint, *get_args(hint)))
 
 
 def _listed(value: object) -> list[object]:

@@ -122,8 +122,9 @@ def cells_of(settings: CompareSettings, options: Mapping[str, Sequence[str]], ou
     for seed in settings.seeds:
         for system, own in options.items():
             folder = out / "cells" / f"{system}-{seed}"
-            named = ("--teacher", settings.teacher, "--data", settings.data, *own)
-            arguments = ("distil", *named, "--seed", str(seed), "--out", str(folder))
+            usual = {"--teacher": settings.teacher, "--data": settings.data}
+            named = [word for name, value in usual.items() if name not in own for word in (name, value)]
+            arguments = ("distil", *named, *own, "--seed", str(seed), "--out", str(folder))
             cells.append(Cell(system=system, seed=seed, folder=folder, arguments=arguments))
     return cells
 
