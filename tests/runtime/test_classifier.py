@@ -72,7 +72,7 @@ def test_folders_that_cannot_classify_say_why(folder: Path, tmp_path: Path) -> N
     shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("onnx"))
     with pytest.raises(ModelError, match=r"run: distilrank export .*bare"):
         Classifier.load(bare)
-    with pytest.raises(ModelError, match="has 3 logits, but config.json names 2 labels"):
+    with pytest.raises(ModelError, match=r"has 3 logits, but config\.json names 2 labels"):
         Classifier.load(with_config(folder, tmp_path / "two", id2label={"0": "a", "1": "b"}))
     with pytest.raises(ModelError, match="names no labels"):
         Classifier.load(with_config(folder, tmp_path / "none", id2label=None))
