@@ -67,10 +67,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("two", 2, 2),
         ("other-two", 3, 2),
         ("three", 4, 3),
+        ("yes-no", 5, 2),
     ):
         model = tiny_model(num_labels=labels, seed=seed)
         if labels == 2:
-            model.config.id2label, model.config.label2id = {0: "no", 1: "yes"}, {"no": 0, "yes": 1}
+            names = ["yes", "no"] if name == "yes-no" else ["no", "yes"]
+            model.config.id2label = dict(enumerate(names))
+            model.config.label2id = {label: place for place, label in enumerate(names)}
         save_model(model, tiny_tokenizer(), folder / name)
     return folder
 
@@ -432,6 +435,10 @@ CLASSIFICATION_MISTAKES = {
     "names of labels": (["{two}", "--data", "{named}"], "the labels of two are no, yes, those of the data bad, good"),
     "split": (["{two}", "--data", "{turned}", "--split", "dev"], "{turned}: has no examples of split 'dev'"),
     "label": (["{two}", "--data", "{odd}"], "{odd}, line 1: label 'perhaps' is not one of no, yes"),
+    "order of labels": (
+        ["{two}", "--baseline", "{yes-no}"],
+        "the labels of yes-no are yes, no, those of the data no, yes",
+    ),
     "classes": (["{two}", "--baseline", "{three}"], "three tells 3 labels apart and two 2"),
     "teacher": (["{two}", "--teacher", "{file}"], "file.jsonl is a file; classifiers are compared with model folders"),
 }
@@ -448,7 +455,8 @@ def test_mistakes_with_classifiers(name: str, command: Command, models: Path, tm
     (named / "labels.json").write_text('{"kind": "classes", "label_names": ["bad", "good"]}')
     write_examples(named / "test.jsonl", ["bad", "good"])
     places = {
-        **{"two": models / "two", "three": models / "three", "turned": turned, "named": named},
+        **{name: models / name for name in ("two", "three", "yes-no")},
+        **{"turned": turned, "named": named},
         "file": write_examples(tmp_path / "file.jsonl", ["yes", "no"] * 3),
         "odd": write_examples(tmp_path / "odd.jsonl", ["perhaps"]),
     }
