@@ -64,7 +64,7 @@ class FakeClassifier(Classifier):
 
 
 def served(scorer: Scores, folder: Path = Path("fake")) -> ServedModel:
-    return ServedModel(folder=folder, scorer=scorer, tokenizer=tiny_tokenizer(), sha256="0" * 64)
+    return ServedModel(folder=folder, scorer=scorer, tokenizer=tiny_tokenizer(), file=folder / "x.onnx", sha256="0")
 
 
 class Serving:

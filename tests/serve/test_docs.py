@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="u
 def test_every_setting_is_told_with_its_default() -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| (\S[^|]*?) \| ", PAGE.split("## Settings")[1], flags=re.MULTILINE))
     defaults = {each.name: str(each.default) for each in fields(ServeSettings)}
-    assert told == {**defaults, "threads": "one per core"}
+    assert told == {**defaults, "threads": "tuned, or all cores"}
 
 
 def test_every_command_is_answered() -> None:

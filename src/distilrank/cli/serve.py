@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
     threads: Annotated[int | None, typer.Option(help="Processor threads of a batch; all cores by default.")] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "int8"] | None,
+        typer.Option(help="Which file is run; by default 8 bits where they passed on such a processor (auto)."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Batches scored at the same time; 1.")] = None,
     watch: Annotated[
         float | None, typer.Option(help="Look for changed folders every so many seconds; only on SIGHUP by default.")
@@ -41,7 +45,13 @@ def serve(
     from distilrank.serve.server import run_server
     from distilrank.serve.settings import ServeSettings
 
-    given = {"threads": threads, "workers": workers, "watch_seconds": watch, "log_texts": log_texts or None}
+    given = {
+        "threads": threads,
+        "precision": precision,
+        "workers": workers,
+        "watch_seconds": watch,
+        "log_texts": log_texts or None,
+    }
     run_server(
         read_names(models),
         host=host,

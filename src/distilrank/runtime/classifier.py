@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from distilrank.data.files import read_json
-from distilrank.data.tokens import PairTokenizer
+from distilrank.data.tokens import TEXTS_AT_ONCE, Encoded, PairTokenizer, token_batches
 from distilrank.errors import ModelError
+from distilrank.runtime.folder import Precision, network_file, require_folder, tuned
+from distilrank.runtime.pair_network import BATCH_TOKENS
+from distilrank.runtime.session import named_inputs, open_session
 
 Kind = Literal["classes", "labels", "numbers"]
 """One class of several, several labels at once, or a number (regression)."""
@@ -27,60 +29,80 @@ class Classifier:
     """
 
     def __init__(
-        self, session: Any, tokenizer: PairTokenizer, *, labels: Sequence[str], kind: Kind, batch_tokens: int
+        self,
+        session: Any,
+        tokenizer: PairTokenizer,
+        *,
+        labels: Sequence[str],
+        kind: Kind,
+        batch_tokens: int = BATCH_TOKENS,
+        pad_to: int = 1,
     ) -> None:
         self._session = session
-        self._inputs = [item.name for item in session.get_inputs()]
         self._tokenizer = tokenizer
-        self._batch_tokens = batch_tokens
+        self._batch_tokens, self._pad_to = batch_tokens, pad_to
         self.labels = tuple(labels)
         self.kind = kind
 
     @classmethod
-    def load(cls, folder: str | Path, *, threads: int | None = None, batch_tokens: int = 1024) -> Classifier:
-        """Load ``onnx/model.onnx``, the tokeniser and the label names of a model folder.
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        threads: int | None = None,
+        batch_tokens: int | None = None,
+        precision: Precision = "auto",
+    ) -> Classifier:
+        """Load the exported network, the tokeniser and the label names of a model folder.
 
         Args:
             folder: As ``distilrank export`` leaves it.
-            threads: Threads of one forward pass; None takes one per core.
-            batch_tokens: Limit on the padded tokens of a batch.
+            threads: Threads of one forward pass. None: what ``export --tune`` found on this machine, or one per core.
+            batch_tokens: Limit on the padded tokens of a batch; None likewise, or ``BATCH_TOKENS``.
+            precision: Which of its files is run.
 
         Raises:
             ModelError: Something is missing or broken, or there are not as many names as logits.
         """
-        folder = Path(folder)
-        path = folder / "onnx" / "model.onnx"
-        if not path.is_file():
-            raise ModelError(f"{folder} holds no onnx/model.onnx; run: distilrank export {folder}")
+        folder = require_folder(folder)
+        path, stored = network_file(folder, precision), tuned(folder)
         labels, kind = label_names(folder)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = open_session(path, threads=threads or stored.threads)
         except Exception as error:  # onnxruntime's own errors share no public base
             raise ModelError(f"{path} cannot be loaded; run: distilrank export {folder}") from error
         logits = session.get_outputs()[0].shape[-1]
         if logits != len(labels):
             raise ModelError(f"{path} has {logits} logits, but config.json names {len(labels)} labels; mend that")
-        tokenizer = PairTokenizer.from_folder(folder)
-        return cls(session, tokenizer, labels=labels, kind=kind, batch_tokens=batch_tokens)
+        return cls(
+            session,
+            PairTokenizer.from_folder(folder),
+            labels=labels,
+            kind=kind,
+            batch_tokens=batch_tokens or stored.batch_tokens or BATCH_TOKENS,
+            pad_to=stored.pad_to or 1,
+        )
 
     def score(self, pairs: Sequence[tuple[str, str | None]]) -> NDArray[np.float32]:
         """Return raw logits, shape (pairs, labels); the second text of a pair is None where there is only one."""
         scores = np.empty((len(pairs), len(self.labels)), np.float32)
-        for single in (True, False):
-            places = np.array([place for place, (_, second) in enumerate(pairs) if (second is None) == single], np.intp)
-            texts = [pairs[place][0] for place in places]
-            seconds = None if single else [pairs[place][1] or "" for place in places]
-            for indices, arrays in self._tokenizer.batches(texts, seconds, batch_tokens=self._batch_tokens):
-                inputs = {
-                    "input_ids": arrays.input_ids,
-                    "attention_mask": arrays.attention_mask,
-                    "token_type_ids": arrays.token_type_ids,
-                }
-                (logits,) = self._session.run(["logits"], {name: inputs[name] for name in self._inputs})
-                scores[places[indices]] = logits
+        for start in range(0, len(pairs), TEXTS_AT_ONCE):
+            encoded = self._encode(pairs[start : start + TEXTS_AT_ONCE])
+            lengths = map(len, encoded)
+            for indices in token_batches(lengths, max_batch_tokens=self._batch_tokens, multiple=self._pad_to):
+                arrays = self._tokenizer.pad([encoded[index] for index in indices], multiple=self._pad_to)
+                (logits,) = self._session.run(["logits"], named_inputs(self._session, arrays))
+                scores[start + np.array(indices)] = logits
         return scores
+
+    def _encode(self, pairs: Sequence[tuple[str, str | None]]) -> list[Encoded]:
+        """Encode single texts and pairs, which need different templates."""
+        found: dict[int, Encoded] = {}
+        for single in (True, False):
+            places = [place for place, (_, second) in enumerate(pairs) if (second is None) == single]
+            seconds = None if single else [pairs[place][1] or "" for place in places]
+            found |= zip(places, self._tokenizer.encode([pairs[place][0] for place in places], seconds), strict=True)
+        return [found[place] for place in range(len(pairs))]
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return what logits mean: a softmax over classes, a sigmoid per label, or the numbers as they are.

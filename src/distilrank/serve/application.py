@@ -213,6 +213,7 @@ def _info(service: Service) -> dict[str, Any]:
         described[name] = {
             "model_id": name,
             "model_sha": model.sha256,
+            "model_dtype": "int8" if "int8" in model.file.name else "float32",
             "model_type": {
                 "classifier" if kind else "reranker": {
                     "id2label": {str(place): label for place, label in enumerate(labels)},
@@ -224,7 +225,6 @@ def _info(service: Service) -> dict[str, Any]:
         }
     return {
         **described[service.models.names[0]],
-        "model_dtype": "float32",
         "max_concurrent_requests": settings.max_requests,
         "max_batch_tokens": settings.max_request_tokens,
         "max_client_batch_size": settings.max_documents,

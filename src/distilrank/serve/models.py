@@ -17,6 +17,7 @@ from distilrank.data.files import file_hash
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ModelError
 from distilrank.runtime.classifier import Classifier, label_names
+from distilrank.runtime.folder import Precision, network_file
 from distilrank.runtime.ranker import Ranker
 from distilrank.serve.batching import Pair, Scores
 from distilrank.serve.refusals import Refusal
@@ -34,13 +35,15 @@ class ServedModel:
         folder: Where it comes from.
         scorer: Answers pairs.
         tokenizer: Counts tokens, truncated as the scorer truncates them.
-        sha256: Of its ``onnx/model.onnx``.
+        file: The network that is run.
+        sha256: Of that file.
         loaded_at: Unix time.
     """
 
     folder: Path
     scorer: Scores
     tokenizer: PairTokenizer
+    file: Path
     sha256: str
     loaded_at: float = field(default_factory=time.time)
 
@@ -83,30 +86,30 @@ class ServedModel:
         ]
 
 
-def load_served(folder: Path, *, threads: int | None = None) -> ServedModel:
+def load_served(folder: Path, *, threads: int | None = None, precision: Precision = "auto") -> ServedModel:
     """Load a ranker, or a classifier when ``config.json`` says so, and let it answer once.
+
+    Args:
+        folder: Of the model.
+        threads: Of one forward pass; None as in ``Ranker.load``.
+        precision: Which of its files is run.
 
     Raises:
         ModelError: Something is missing or broken, or its answers are not numbers.
     """
-    scorer: Scores = _open(folder, threads)
+    kind: type[Ranker] | type[Classifier] = Ranker
+    if (folder / "config.json").is_file():
+        labels, meaning = label_names(folder)
+        kind = Classifier if len(labels) > 1 or meaning == "numbers" else Ranker
+    scorer: Scores = kind.load(folder, threads=threads, precision=precision)
     words = ["word " * count for count in WARM_UP_WORDS]
     if not np.isfinite(scorer.score([("word", text) for text in words])).all():
         raise ModelError(f"the model in {folder} answers something that is not a number; export it again")
+    halves = folder / "onnx" / "encoder.onnx"  # of a siamese network, which is not run as a whole
+    file = halves if kind is Ranker and halves.is_file() else network_file(folder, precision)
     return ServedModel(
-        folder=folder,
-        scorer=scorer,
-        tokenizer=PairTokenizer.from_folder(folder),
-        sha256=file_hash(folder / "onnx" / "model.onnx"),
+        folder=folder, scorer=scorer, tokenizer=PairTokenizer.from_folder(folder), file=file, sha256=file_hash(file)
     )
-
-
-def _open(folder: Path, threads: int | None) -> Scores:
-    if (folder / "config.json").is_file():
-        labels, kind = label_names(folder)
-        if len(labels) > 1 or kind == "numbers":
-            return Classifier.load(folder, threads=threads)
-    return Ranker.load(folder, threads=threads)
 
 
 def fingerprint(folder: Path) -> Fingerprint:

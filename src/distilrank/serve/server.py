@@ -7,7 +7,6 @@ what has been accepted is answered. SIGINT does the same without the wait. SIGHU
 from __future__ import annotations
 
 import math
-import os
 import signal
 import socket
 import threading
@@ -22,6 +21,7 @@ import uvicorn
 
 from distilrank import __version__
 from distilrank.errors import InputError
+from distilrank.runtime.folder import usable_cores
 from distilrank.serve.application import build_application
 from distilrank.serve.keys import ApiKeys
 from distilrank.serve.logs import JsonLog
@@ -65,8 +65,9 @@ def run_server(
         log(event, **facts)
 
     with _bound(host, port) as listening:
-        threads = settings.threads or max(1, (os.cpu_count() or 1) // settings.workers)
-        models = Models(folders, load=partial(load_served, threads=threads), tell=tell)
+        shared_out = None if settings.workers == 1 else max(1, usable_cores() // settings.workers)
+        load = partial(load_served, threads=settings.threads or shared_out, precision=settings.precision)
+        models = Models(folders, load=load, tell=tell)
         service = Service(models, settings, keys=keys, log=log, metrics=metrics)
         address, number = listening.getsockname()[:2]
         served = {name: str(folder) for name, folder in folders.items()}

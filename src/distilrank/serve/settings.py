@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distilrank.errors import SettingsError
+from distilrank.runtime.folder import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +14,8 @@ class ServeSettings:
 
     Attributes:
         workers: Batches scored at the same time.
-        threads: Processor threads of each; None takes one per core.
+        threads: Processor threads of each. None: what ``export --tune`` found, or the cores shared out.
+        precision: Which of a folder's files is run: ``auto`` takes the 8-bit one where it passed on such a processor.
         batch_pairs: Most pairs scored together, whichever requests they come from.
         batch_wait_ms: How long pairs wait for others to share a batch with.
         queue_pairs: Most pairs that wait; beyond that, requests are told to come back (429).
@@ -35,6 +37,7 @@ class ServeSettings:
 
     workers: int = 1
     threads: int | None = None
+    precision: Precision = "auto"
     batch_pairs: int = 128
     batch_wait_ms: float = 2.0
     queue_pairs: int = 4096
