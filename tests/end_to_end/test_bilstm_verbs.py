@@ -14,6 +14,7 @@ from distilrank.data.trec import read_run
 from distilrank.models.bilstm import load_bilstm
 from distilrank.models.load import load_model, stored_label_names
 from distilrank.models.scorer import TorchScorer
+from distilrank.runtime.siamese import SiameseNetwork
 from distilrank.training.journal import read_events, read_steps
 from distilrank.workflows import evaluate_classification
 from tests.end_to_end.test_training_verbs import manifest_of, weights_of
@@ -71,7 +72,7 @@ def teacher_of(folder: Path, kind: str, names: list[str]) -> Path:
 
 
 def test_a_distilled_ranker_with_its_journal_card_and_manifest(
-    ranker: Path, capsys: pytest.CaptureFixture[str]
+    ranker: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, tokenizer = load_bilstm(ranker)
     assert (model.config.siamese, model.config.hidden_size, model.config.fully_connected_size) == (True, 5, 7)
@@ -86,17 +87,20 @@ def test_a_distilled_ranker_with_its_journal_card_and_manifest(
     for line in (
         "a BiLSTM that imitates logits (Tang et al. 2019, arXiv 1903.12136)",
         "reads at most 16 tokens of each text; the rest is cut off",
-        "a BiLSTM has no ONNX export in this version",
         "Its layout is distilrank's own",
-        "distilrank rank",
+        "With distilrank, without torch",
     ):
         assert line in card
-    for absent in ("CrossEncoder", "from transformers", "without torch"):
+    for absent in ("CrossEncoder", "from transformers"):
         assert absent not in card
-    assert not (ranker / "onnx").exists()
-    assert distilrank("export", ranker) == 2
-    assert "a BiLSTM has no ONNX export in this version; rank and evaluate run it with torch" in capsys.readouterr().err
-    assert not (ranker / "onnx").exists()
+    files = sorted((ranker / "onnx").iterdir())
+    assert [path.name for path in files] == ["encoder.onnx", "head.onnx", "model.onnx"]
+    before = [path.read_bytes() for path in files]
+    assert distilrank("export", ranker) == 0
+    assert [path.read_bytes() for path in files] == before
+    told = ("export", ranker, "--precision", "int8", "--data", data)
+    assert distilrank(*told) == 2
+    assert "is a BiLSTM, whose time goes into its LSTM; keep it in fp32" in capsys.readouterr().err
 
 
 def test_rank_and_evaluate_give_the_same_with_and_without_stored_vectors(
@@ -105,13 +109,13 @@ def test_rank_and_evaluate_give_the_same_with_and_without_stored_vectors(
     run = data / "runs" / "train.trec.gz"
     found: dict[str, Any] = {}
     seen: list[str] = []
-    encode = type(load_bilstm(ranker)[0]).encode
+    encode = SiameseNetwork.encode
 
-    def counted(self: Any, input_ids: Any, lengths: Any) -> Any:
-        seen.extend(map(str, input_ids.tolist()))
-        return encode(self, input_ids, lengths)
+    def counted(self: Any, texts: Any) -> Any:
+        seen.extend(texts)
+        return encode(self, texts)
 
-    monkeypatch.setattr(type(load_bilstm(ranker)[0]), "encode", counted)
+    monkeypatch.setattr(SiameseNetwork, "encode", counted)
 
     def outcome(name: str, *options: object) -> tuple[Any, Any, int]:
         seen.clear()

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from distilrank.data.passage_vectors import PassageVectors, write_passage_vectors
+from distilrank.data.passage_vectors import PassageVectors, vectors_identity, write_passage_vectors
 from distilrank.errors import ModelError
 from distilrank.models.bilstm import load_bilstm
 from distilrank.models.scorer import TorchScorer
-from distilrank.models.siamese_scorer import SiameseScorer, vectors_identity
+from distilrank.models.siamese_scorer import SiameseScorer
 from distilrank.records import Passage
 from tests.bilstms import MAX_WORDS, saved_bilstm, tiny_bilstm, tiny_word_tokenizer
 from tests.tiny import tiny_pairs

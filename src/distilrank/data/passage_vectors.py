@@ -22,7 +22,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from distilrank.data.files import atomic_path, read_json, write_json
+from distilrank.data.files import atomic_path, file_hash, read_json, write_json
+from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ModelError, ResumeError
 from distilrank.records import Passage
 
@@ -76,6 +77,22 @@ class PassageVectors:
     def rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return vectors by their rows, (rows, width)."""
         return np.asarray(self._vectors[rows], dtype=np.float32)
+
+
+def vectors_identity(folder: str | Path, tokenizer: PairTokenizer) -> dict[str, object]:
+    """Return what decides the vectors that a saved siamese network gives to passages.
+
+    Raises:
+        ModelError: The folder lacks the weights that its vectors are told by.
+    """
+    weights = Path(folder) / "model.safetensors"
+    if not weights.is_file():
+        raise ModelError(f"{folder} lacks model.safetensors, by which passage vectors are told to be its own")
+    return {
+        "weights": file_hash(weights),
+        "tokeniser": tokenizer.identity,
+        "limit on words": tokenizer.max_tokens,
+    }
 
 
 def text_keys(texts: Sequence[str]) -> NDArray[np.uint64]:

@@ -166,6 +166,8 @@ def load_graph(path: Path) -> onnx.ModelProto:
         graph = onnx.load(path)
     except Exception as error:  # protobuf's own
         raise ModelError(f"{path} cannot be read; run: distilrank export {path.parent.parent}") from error
+    if path.with_name("encoder.onnx").is_file():
+        raise ModelError(f"{path.parent.parent} is a BiLSTM, whose time goes into its LSTM; keep it in fp32")
     labels = graph.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
     if labels != 1:
         raise ModelError(f"8 bits are judged by rankings, and {path} has {labels} logits, not one; keep it in fp32")

@@ -10,7 +10,7 @@ import copy
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from distilrank.data.files import atomic_write_bytes
 from distilrank.data.tokens import PairTokenizer, TokenArrays
 from distilrank.errors import MissingExtraError, ModelError
 from distilrank.export.bert_graph import bert_graph, is_plain_bert
+from distilrank.export.bilstm_graph import encoder_graph, head_graph, model_graph
 from distilrank.export.graph import OPSET
 from distilrank.models.answers import Batch, answer, takes_token_types
 from distilrank.models.bilstm import BiLstmForSequenceClassification
@@ -52,6 +53,8 @@ def require_libraries() -> None:
 def export_onnx(model: PreTrainedModel, tokenizer: PairTokenizer, folder: str | Path) -> Path:
     """Write ``onnx/model.onnx`` with the weights inside, after comparing it with torch.
 
+    Of a siamese ranker also its halves, ``onnx/encoder.onnx`` and ``onnx/head.onnx``, see ``bilstm_graph``.
+
     Args:
         model: A sequence classifier or ranker; it is only read.
         tokenizer: Its tokeniser, for the limit on tokens.
@@ -62,30 +65,39 @@ def export_onnx(model: PreTrainedModel, tokenizer: PairTokenizer, folder: str | 
 
     Raises:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
-        ModelError: The graph differs from torch by more than ``PARITY`` or answers the same to everything, or the
-            network is a BiLSTM, whose packed sequences torch does not export.
+        ModelError: A graph differs from torch by more than ``PARITY`` or answers the same to everything.
     """
-    if isinstance(model, BiLstmForSequenceClassification):
-        raise ModelError(
-            "a BiLSTM has no ONNX export in this version; rank and evaluate run it with torch, "
-            "and distilrank encode reads a ranker's passages ahead"
-        )
     require_libraries()
     # A copy: moving to the CPU and switching to evaluation mode must not be seen outside.
     model = copy.deepcopy(model).cpu().float().eval()
-    graph = (bert_graph(model) if is_plain_bert(model) else _traced(model)).SerializeToString()
+    graph = _graph(model).SerializeToString()
     check_parity(model, graph, max_tokens=tokenizer.max_tokens)
-    return write_float(graph, Path(folder))
+    halves = {}
+    if isinstance(model, BiLstmForSequenceClassification) and model.config.siamese and model.config.num_labels == 1:
+        halves = {"encoder": encoder_graph(model).SerializeToString(), "head": head_graph(model).SerializeToString()}
+        check_halves(model, **halves, max_tokens=tokenizer.max_tokens)
+    return write_float(graph, Path(folder), halves)
 
 
-def write_float(graph: bytes, folder: Path) -> Path:
-    """Write ``onnx/model.onnx``; files that were made of or judged beside another one go."""
+def write_float(graph: bytes, folder: Path, halves: Mapping[str, bytes] | None = None) -> Path:
+    """Write ``onnx/model.onnx`` and its halves; files that were made of or judged beside another one go."""
     path = folder / "onnx" / "model.onnx"
     if not (path.is_file() and path.read_bytes() == graph):
-        for stale in (*path.parent.glob("model_q*.onnx"), path.with_name("quality.json")):
-            stale.unlink(missing_ok=True)
+        stale = [path.with_name(name) for name in ("quality.json", "encoder.onnx", "head.onnx")]
+        for file in (*path.parent.glob("model_q*.onnx"), *stale):
+            file.unlink(missing_ok=True)
         atomic_write_bytes(path, graph)
+    # The encoder last: where there is one, there is a head.
+    for name in sorted(halves or {}, reverse=True):
+        atomic_write_bytes(path.with_name(f"{name}.onnx"), (halves or {})[name])
     return path
+
+
+def _graph(model: PreTrainedModel) -> onnx.ModelProto:
+    """Write the graph by hand where its family is known, else with torch's exporter."""
+    if isinstance(model, BiLstmForSequenceClassification):
+        return model_graph(model)
+    return bert_graph(model) if is_plain_bert(model) else _traced(model)
 
 
 def check_parity(model: PreTrainedModel, graph: bytes, *, max_tokens: int) -> float:
@@ -123,6 +135,37 @@ def check_parity(model: PreTrainedModel, graph: bytes, *, max_tokens: int) -> fl
         )
     if np.ptp(np.concatenate(answers), axis=0).max() == 0.0:
         raise ModelError("the model gives every input the same logits, so it ranks nothing; train it before exporting")
+    return difference
+
+
+def check_halves(model: BiLstmForSequenceClassification, *, encoder: bytes, head: bytes, max_tokens: int) -> float:
+    """Compare the halves of a siamese network with torch; the largest difference between two logits.
+
+    Raises:
+        ModelError: It is more than ``PARITY``.
+    """
+    import onnxruntime
+
+    both = [onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]) for graph in (encoder, head)]
+    difference = 0.0
+    for seed, (batch, length) in enumerate(PARITY_SHAPES):
+        vectors, expected = [], []
+        for text in (0, 1):
+            arrays = _random_arrays(model, batch, min(length, max_tokens), seed=2 * seed + text)
+            inputs = {"input_ids": arrays.input_ids, "attention_mask": arrays.attention_mask}
+            vectors.append(both[0].run(["vector"], inputs)[0])
+            with torch.inference_mode():
+                counts = torch.from_numpy(arrays.attention_mask.sum(axis=1))
+                expected.append(model.encode(torch.from_numpy(arrays.input_ids), counts))
+        (logits,) = both[1].run(["logits"], {"first": vectors[0], "second": vectors[1]})
+        with torch.inference_mode():
+            wanted = model.compare(*expected).numpy()
+        difference = max(difference, float(np.abs(logits - wanted).max()))
+    if not difference <= PARITY:
+        raise ModelError(
+            f"the halves of the ONNX graph differ from torch by {difference:.2g} in a logit, more than {PARITY:g}, "
+            "and were not written; export with another version of onnxruntime"
+        )
     return difference
 
 
@@ -190,7 +233,7 @@ def _random_arrays(model: PreTrainedModel, batch: int, length: int, *, seed: int
     positions = np.arange(length)[None, :]
     mask = (positions < ends).astype(np.int64)
     # A network that knows a single segment (RoBERTa) would index past its embedding.
-    segments = int(getattr(model.config, "type_vocab_size", 0)) > 1
+    segments = int(getattr(model.config, "type_vocab_size", 0)) > 1 or bool(getattr(model.config, "siamese", False))
     types = ((positions >= ends // 2) & (positions < ends)).astype(np.int64) * segments
     return TokenArrays(np.where(mask, ids, int(model.config.pad_token_id or 0)), mask, types)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from distilrank.data.files import write_json
 from distilrank.data.tokens import PairTokenizer
+from distilrank.errors import ModelError
 from distilrank.runtime.folder import RUNTIME, Tuned, machine, network_file, usable_cores
 from distilrank.runtime.pair_network import BATCH_TOKENS, PairNetwork
 from distilrank.runtime.session import open_session
@@ -37,9 +38,11 @@ def tune(folder: str | Path, *, pairs: Sequence[tuple[str, str]] | None = None) 
         pairs: To score; None makes some of usual lengths.
 
     Raises:
-        ModelError: There is no export.
+        ModelError: There is no export, or it is a siamese network's.
     """
     folder = Path(folder)
+    if (folder / "onnx" / "encoder.onnx").is_file():
+        raise ModelError(f"{folder} reads texts apart, which takes so little that there is nothing to tune")
     file, tokenizer = network_file(folder), PairTokenizer.from_folder(folder)
     work = list(pairs[:100]) if pairs is not None else usual_pairs(tokenizer)
     sessions = {count: open_session(file, threads=count) for count in thread_counts()}

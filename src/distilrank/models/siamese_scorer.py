@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import ModelError
 from distilrank.models.answers import Batch
 from distilrank.models.bilstm import BiLstmForSequenceClassification
-from distilrank.models.load import weights_identity
 
 BATCH_WORDS = 32_768
 PAIRS_AT_ONCE = 65_536
@@ -91,11 +89,3 @@ class SiameseScorer:
         vectors[~found] = self.encode([text for text, is_found in zip(texts, found, strict=True) if not is_found])
         return vectors
 
-
-def vectors_identity(folder: str | Path, tokenizer: PairTokenizer) -> dict[str, object]:
-    """Return what decides the vectors that a saved siamese network gives to passages."""
-    return {
-        "weights": weights_identity(folder),
-        "tokeniser": tokenizer.identity,
-        "limit on words": tokenizer.max_tokens,
-    }

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distilrank.data.passage_vectors import FOLDER, PassageVectors
+from distilrank.data.passage_vectors import FOLDER, PassageVectors, vectors_identity
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import ModelError, SettingsError
 from distilrank.runtime.folder import Precision, network_file, require_folder, tuned
 from distilrank.runtime.pair_network import BATCH_TOKENS, LongPassages, PairNetwork
 from distilrank.runtime.session import open_session
-from distilrank.runtime.siamese import SiameseNetwork, vectors_identity
+from distilrank.runtime.siamese import SiameseNetwork
 from distilrank.scorer import Scorer
 
 

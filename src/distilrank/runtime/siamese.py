@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distilrank.data.files import file_hash
 from distilrank.data.passage_vectors import PassageVectors
 from distilrank.data.tokens import PairTokenizer
-from distilrank.errors import ModelError
 
 PAIRS_AT_ONCE = 65_536
 BATCH_WORDS = 8_192
@@ -79,19 +76,3 @@ class SiameseNetwork:
         vectors[found] = self._vectors.rows(rows[found])
         vectors[~found] = self.encode([text for text, is_found in zip(texts, found, strict=True) if not is_found])
         return vectors
-
-
-def vectors_identity(folder: str | Path, tokenizer: PairTokenizer) -> dict[str, object]:
-    """Return what decides the vectors that the siamese network of a folder gives to passages.
-
-    Raises:
-        ModelError: The folder lacks the weights that its vectors are told by.
-    """
-    weights = Path(folder) / "model.safetensors"
-    if not weights.is_file():
-        raise ModelError(f"{folder} lacks model.safetensors, by which passage vectors are told to be its own")
-    return {
-        "weights": file_hash(weights),
-        "tokeniser": tokenizer.identity,
-        "limit on words": tokenizer.max_tokens,
-    }

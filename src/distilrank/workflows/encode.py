@@ -8,10 +8,10 @@ from typing import Literal
 from distilrank.data.files import file_hash
 from distilrank.data.folder import RankingFolder
 from distilrank.data.lines import BadLines
-from distilrank.data.passage_vectors import FOLDER, write_passage_vectors
+from distilrank.data.passage_vectors import FOLDER, vectors_identity, write_passage_vectors
 from distilrank.models.answers import usual_device
 from distilrank.models.bilstm import load_bilstm
-from distilrank.models.siamese_scorer import SiameseScorer, vectors_identity
+from distilrank.models.siamese_scorer import SiameseScorer
 from distilrank.workflows.progress import counted
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distilrank.data.passage_vectors import FOLDER, PassageVectors
+from distilrank.data.passage_vectors import FOLDER, PassageVectors, vectors_identity
 from distilrank.errors import MissingExtraError, ModelError
 from distilrank.scorer import Scorer
 
@@ -42,10 +42,10 @@ def load_scorer(
         OfflineError: It would have to be downloaded, and may not or could not.
         MissingExtraError: It needs torch, which is not installed.
     """
-    if passage_vectors is None and _export_of(model).is_file():
+    if _export_of(model).is_file():
         from distilrank.runtime.ranker import Ranker
 
-        return Ranker.load(model, threads=threads, precision=precision)
+        return Ranker.load(model, threads=threads, precision=precision, passage_vectors=passage_vectors)
     scorer = load_network(model, threads=threads, offline=offline)
     labels = int(scorer.model.config.num_labels or 0)
     if labels != 1:
@@ -61,7 +61,7 @@ def _siamese(scorer: TorchScorer, model: str | Path, passage_vectors: Path | Non
         ModelError: Passage vectors are given for another network.
     """
     from distilrank.models.bilstm import BiLstmForSequenceClassification
-    from distilrank.models.siamese_scorer import SiameseScorer, vectors_identity
+    from distilrank.models.siamese_scorer import SiameseScorer
 
     if not isinstance(scorer.model, BiLstmForSequenceClassification):
         if passage_vectors is not None:
