@@ -9,6 +9,7 @@ DATA=${DATA:-../shared/data} OUT=${OUT:-runs/sick} RESULTS=${RESULTS:-results/si
 TEACHER_STEPS=${TEACHER_STEPS:-250} STEPS=${STEPS:-1500} VARIANTS=${VARIANTS:-6} SEED=${SEED:-1} PRECISION=${PRECISION:-bf16}
 distilrank=${DISTILRANK:-.venv/bin/distilrank}
 python=${PYTHON:-.venv/bin/python}
+LIMIT=${LIMIT:-} # such as "--max-queries 50", to try it out
 mkdir -p "$OUT" "$RESULTS"
 
 [ -f "$OUT/raw-number/test.jsonl" ] || $python "$(dirname "$0")/../sick_labels.py" "$DATA/sick" "$OUT"
@@ -22,5 +23,5 @@ for task in labels number; do
     --augmented "$OUT/transfer-$task.jsonl" --vectors "$DATA/word_vectors/w2v_wiki_books_100d.txt.gz" --shape 150/200 \
     --steps "$STEPS" --batch-size 64 --evaluate-every 250 --seed "$SEED" --out "$OUT/bilstm-$task"
   [ -f "$RESULTS/bilstm-$task.json" ] || $distilrank evaluate "$OUT/bilstm-$task" --data "$OUT/$task" --split test \
-    --teacher "$OUT/teacher-$task" --json "$RESULTS/bilstm-$task.json"
+    --teacher "$OUT/teacher-$task" --json "$RESULTS/bilstm-$task.json" $LIMIT
 done

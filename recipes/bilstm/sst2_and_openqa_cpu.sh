@@ -13,7 +13,7 @@ set -euo pipefail
 DATA=${DATA:-../shared/data} OUT=${OUT:-runs/bilstm} RESULTS=${RESULTS:-results/bilstm} TASKS=${TASKS:-sst2 openqa}
 TEACHER_STEPS=${TEACHER_STEPS:-300} VARIANTS=${VARIANTS:-2} STEPS=${STEPS:-3000} EVERY=${EVERY:-1000} SEEDS=${SEEDS:-1}
 RANKER=${RANKER:-$OUT/ranker} RANKER_STEPS=${RANKER_STEPS:-60} PAIRS=${PAIRS:-12000} PAIR_STEPS=${PAIR_STEPS:-600}
-QUERIES=${QUERIES:-200} PRECISION=${PRECISION:-bf16}
+QUERIES=${QUERIES:-200} PRECISION=${PRECISION:-bf16} EXAMPLES=${EXAMPLES:-} # all of SST-2's, unless told otherwise
 distilrank=${DISTILRANK:-.venv/bin/distilrank}
 vectors=$DATA/word_vectors/w2v_wiki_books_100d.txt.gz
 mkdir -p "$OUT" "$RESULTS"
@@ -22,7 +22,8 @@ sst2() {
   local bilstm="--procedure bilstm --teacher $OUT/teacher --data $OUT/sst2 --vectors $vectors --shape 150/200"
   bilstm="$bilstm --max-tokens 64 --steps $STEPS --evaluate-every $EVERY --set student.vocabulary_size=20000"
   bilstm="$bilstm --precision $PRECISION"
-  [ -d "$OUT/sst2" ] || $distilrank prepare --data "$DATA/sst2" --out "$OUT/sst2"
+  [ -d "$OUT/sst2" ] || $distilrank prepare --data "$DATA/sst2" ${EXAMPLES:+--max-queries "$EXAMPLES"} \
+    --out "$OUT/sst2"
   $distilrank fine-tune --data "$OUT/sst2" --model minilm-l6 --steps "$TEACHER_STEPS" --batch-size 64 --max-tokens 64 \
     --learning-rate 1e-4 --precision "$PRECISION" --set dropout=0 --out "$OUT/teacher"
   $distilrank augment --data "$OUT/sst2" --method rules --set variants="$VARIANTS" --out "$OUT/transfer.jsonl"

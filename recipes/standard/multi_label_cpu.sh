@@ -14,6 +14,7 @@ set -euo pipefail
 DATA=${DATA:-../shared/data} OUT=${OUT:-runs/multi_label} RESULTS=${RESULTS:-results/multi_label}
 TEACHER_STEPS=${TEACHER_STEPS:-420} STEPS=${STEPS:-280} SEEDS=${SEEDS:-1 2 3} PRECISION=${PRECISION:-bf16}
 SYSTEMS=${SYSTEMS:-labels standard simplified}
+LIMIT=${LIMIT:-} # such as "--max-queries 50", to try it out
 distilrank=${DISTILRANK:-.venv/bin/distilrank} python=${PYTHON:-.venv/bin/python}
 common="--data $OUT/data --max-tokens 96 --precision $PRECISION --set dropout=0"
 mkdir -p "$OUT" "$RESULTS"
@@ -25,7 +26,7 @@ $distilrank fine-tune $common --model minilm-l6 --steps "$TEACHER_STEPS" --batch
 
 judge() { # name of the system, further options
   [ -f "$RESULTS/$1.sick_test.json" ] || $distilrank evaluate "$OUT/$1" --data "$OUT/data" --split test \
-    --json "$RESULTS/$1.sick_test.json" "${@:2}"
+    --json "$RESULTS/$1.sick_test.json" $LIMIT "${@:2}"
 }
 
 judge teacher
