@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 
 from distilrank.data import chunks as chunks_module
-from distilrank.data.chunks import Chunks, ChunkSettings, build_chunks, document_pairs
+from distilrank.data.chunks import Chunks, ChunkSettings, _other_than, build_chunks, document_pairs
 from distilrank.data.tokens import Encoded, PairTokenizer
 from distilrank.errors import InputError, ResumeError, SettingsError
 
@@ -151,6 +151,24 @@ def test_one_seed_one_result(tmp_path: Path) -> None:
     once, again, other = built(tmp_path, "a"), built(tmp_path, "b"), built(tmp_path, "c", seed=43)
     assert list(once) == list(again)
     assert list(once) != list(other)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_another_document_is_any_but_the_same(place: int) -> None:
+    draw = np.random.default_rng(1)
+    drawn = np.bincount([_other_than(place, 4, draw) for _ in range(3000)], minlength=4)
+    assert drawn[place] == 0
+    assert all(900 < count < 1100 for other, count in enumerate(drawn) if other != place)
+
+
+def test_each_shard_draws_anew(tmp_path: Path) -> None:
+    document = "\n".join(" ".join(str(7 * line + place) for place in range(7)) for line in range(15))
+    (tmp_path / "text.txt").write_text("\n\n".join([document] * 4) + "\n", encoding="utf-8")
+    made = settings(shard_characters=len(document))
+    build_chunks([tmp_path / "text.txt"], tmp_path / "chunks", tokenizer=number_tokenizer(), settings=made)
+    shards = [path.read_bytes() for path in sorted((tmp_path / "chunks").glob("*.tokens.npy"))]
+    assert len(shards) == 2
+    assert shards[0] != shards[1]
 
 
 def test_a_build_that_was_broken_off_goes_on_to_the_same_chunks(
