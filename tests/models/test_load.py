@@ -192,3 +192,16 @@ def test_a_tokenizer_of_another_model_is_refused(classifier: Path) -> None:
     save_file(weights, classifier / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match="do not belong together"):
         load_model(classifier)
+
+
+def test_a_pickle_is_refused(tmp_path: Path) -> None:
+    save_model(tiny_model(), tiny_tokenizer(), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    with pytest.raises(
+        ModelError, match=r"weights in pytorch_model\.bin, a pickle, which can run code .* distilrank convert"
+    ):
+        load_model(tmp_path)
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    load_model(tmp_path)  # beside safetensors it is not looked at

@@ -103,3 +103,19 @@ def test_folders_that_are_not_whole_are_refused(tmp_path: Path) -> None:
     tiny_tokenizer().save(tmp_path / "bare")
     with pytest.raises(ModelError, match="bare has no ranking or classification head"):
         open_checkpoint(tmp_path / "bare")
+
+
+class Code:
+    """What would run code when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path("ran"),))
+
+
+def test_a_pickle_with_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    as_tinybert_saves(tmp_path / "tiny")
+    torch.save({"classifier.weight": torch.zeros(2, 4), "code": Code()}, tmp_path / "tiny" / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"the weights in .*tiny cannot be read"):
+        open_checkpoint(tmp_path / "tiny")
+    assert not (tmp_path / "ran").exists()

@@ -20,6 +20,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from distilrank.data.files import file_hash
+from distilrank.data.pickles import refuse_pickles
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import MissingExtraError, ModelError, OfflineError, SettingsError
 from distilrank.models.bilstm import BiLstmConfig
@@ -100,7 +101,7 @@ def resolve_source(name_or_path: str | Path) -> str | Path:
     """Return the folder of a checkpoint, or its name on the hub.
 
     Raises:
-        ModelError: Neither a folder with a ``config.json`` nor something that could be a name.
+        ModelError: Neither a folder with a ``config.json`` nor something that could be a name, or weights in a pickle.
         MissingExtraError: The package that holds the checkpoint is not installed.
     """
     name = ALIASES.get(str(name_or_path), str(name_or_path))
@@ -114,6 +115,7 @@ def resolve_source(name_or_path: str | Path) -> str | Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} holds no config.json; give the folder of a saved model")
+        refuse_pickles(folder)
         return folder
     if isinstance(name_or_path, Path) or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
         raise ModelError(f"there is no folder {name}; give a model folder, a name on the hub or {PACKAGED}")
@@ -272,6 +274,7 @@ def _from_pretrained(
             config=config,
             dtype=torch.float32,
             local_files_only=offline,
+            use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )

@@ -51,6 +51,7 @@ def load_masked_language_model(
                     config=config,
                     dtype=torch.float32,
                     local_files_only=offline,
+                    use_safetensors=True,
                     output_loading_info=True,
                 )
             except (OSError, ValueError, RuntimeError, KeyError) as error:

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from distilrank.data.files import read_json
@@ -25,7 +27,7 @@ from distilrank.models.load import load_model
 from distilrank.models.relu_head import MARK, use_relu_head
 
 Head = Literal["relu", "plain"]
-BIN = "pytorch_model.bin"
+BIN, SAFE = "pytorch_model.bin", "model.safetensors"
 
 
 def open_checkpoint(folder: Path, *, head: Head | None = None) -> tuple[PreTrainedModel, PairTokenizer]:
@@ -50,15 +52,17 @@ def open_checkpoint(folder: Path, *, head: Head | None = None) -> tuple[PreTrain
     if not any(name.startswith(("classifier.", "head.")) for name in rows):
         raise ModelError(f"{folder} has no ranking or classification head; fine-tune it, or distil into it")
     completed = _complete(config, rows.get("classifier.weight"))
-    if completed == config:
+    if completed == config and (folder / SAFE).is_file():
         model, tokenizer = load_model(folder, offline=True)
     else:
         with tempfile.TemporaryDirectory(prefix="distilrank-") as temporary:
             whole = Path(temporary) / folder.name
             whole.mkdir()
             for path in folder.iterdir():
-                if path.is_file() and path.name != "config.json":
+                if path.is_file() and path.name not in ("config.json", BIN):
                     (whole / path.name).symlink_to(path.resolve())
+            if not (folder / SAFE).is_file():
+                save_file({name: weight.clone() for name, weight in _tensors(folder).items()}, whole / SAFE)
             (whole / "config.json").write_text(json.dumps(completed), encoding="utf-8")
             model, tokenizer = load_model(whole, offline=True)
     if head == "relu":
@@ -86,12 +90,11 @@ def weight_rows(folder: Path) -> dict[str, int]:
         ModelError: The folder has no weights, or they cannot be read.
     """
     try:
-        if (folder / "model.safetensors").is_file():
-            with safe_open(folder / "model.safetensors", "pt") as file:
+        if (folder / SAFE).is_file():
+            with safe_open(folder / SAFE, "pt") as file:
                 shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
         elif (folder / BIN).is_file():
-            weights = torch.load(folder / BIN, map_location="cpu", weights_only=True)
-            shapes = {name: list(weight.shape) for name, weight in weights.items()}
+            shapes = {name: list(weight.shape) for name, weight in _tensors(folder).items()}
         else:
             raise ModelError(f"{folder} holds neither model.safetensors nor {BIN}; give the folder of a saved model")
     except ModelError:
@@ -99,6 +102,12 @@ def weight_rows(folder: Path) -> dict[str, int]:
     except Exception as error:  # torch's unpickler and safetensors raise whatever comes
         raise ModelError(f"the weights in {folder} cannot be read ({str(error).splitlines()[0]})") from error
     return {name: shape[0] if shape else 1 for name, shape in shapes.items()}
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of a pickle, in which anything else is refused."""
+    weights: dict[str, Tensor] = torch.load(folder / BIN, map_location="cpu", weights_only=True)
+    return weights
 
 
 def _complete(config: Mapping[str, Any], labels: int | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from distilrank.data.files import read_json
+from distilrank.data.pickles import refuse_pickles
 from distilrank.errors import InputError, ModelError
 from distilrank.runtime.cpu import this_cpu
 
@@ -25,9 +26,6 @@ Precision = Literal["auto", "fp32", "int8"]
 
 RUNTIME = "runtime.json"
 QUALITY = Path("onnx") / "quality.json"
-
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-"""Suffixes of files that may run code when they are loaded; distilrank never reads one."""
 
 
 def require_folder(folder: str | Path) -> Path:
@@ -39,14 +37,7 @@ def require_folder(folder: str | Path) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise ModelError(f"there is no model folder {folder}")
-    found = [path for part in (folder, folder / "onnx") if part.is_dir() for path in part.iterdir()]
-    names = {path.name for path in found}
-    pickles = sorted(name for name in names if name.endswith(PICKLES))
-    if pickles and not any(name.endswith((".safetensors", ".onnx")) for name in names):
-        raise ModelError(
-            f"{folder} has its weights in {pickles[0]}, a pickle, which can run code when it is loaded and is never "
-            "read; save the model as safetensors (model.save_pretrained of transformers does)"
-        )
+    refuse_pickles(folder)
     return folder
 
 

@@ -1,0 +1,127 @@
+"""Every consumer asked in turn."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from distilrank.export.consumers import rules, run
+from distilrank.export.consumers.folder import TOLERANCE, ModelFolder
+
+How = Literal["run", "by rule", "not for it"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A consumer and what it makes of a folder.
+
+    Attributes:
+        consumer: Its name, with its version where it was run.
+        how: Whether it was run, checked by its written rules, or is not meant for such a folder.
+        problems: What is wrong, a clause each; none where all is well.
+        note: What else is to be said.
+    """
+
+    consumer: str
+    how: How
+    problems: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Consumer:
+    """Somebody who loads folders.
+
+    Attributes:
+        name: As its package is called.
+        library: To import; None for what does not run under Python.
+        run: Runs it; None where that is not done here.
+        rules: Of its loader, where it is not run.
+        own_layouts: Whether it takes networks that only distilrank knows, by their ONNX file.
+        classifiers: Whether it takes networks of several labels.
+    """
+
+    name: str
+    library: str | None = None
+    run: Callable[[ModelFolder], run.Logits] | None = None
+    rules: Callable[[ModelFolder], list[str]] | None = None
+    own_layouts: bool = True
+    classifiers: bool = True
+
+
+CONSUMERS = (
+    _Consumer(name="transformers", library="transformers", run=run.run_transformers, own_layouts=False),
+    _Consumer(
+        name="sentence-transformers",
+        library="sentence_transformers",
+        run=run.run_sentence_transformers,
+        own_layouts=False,
+    ),
+    _Consumer(name="onnxruntime", library="onnxruntime", run=run.run_onnxruntime),
+    _Consumer(
+        name="fastembed",
+        library="fastembed",
+        run=run.run_fastembed,
+        rules=rules.fastembed_rules,
+        classifiers=False,
+    ),
+    _Consumer(
+        name="flashrank",
+        library="flashrank",
+        run=run.run_flashrank,
+        rules=rules.flashrank_rules,
+        classifiers=False,
+    ),
+    _Consumer(name="text-embeddings-inference", rules=rules.tei_rules),
+    _Consumer(name="vLLM", rules=rules.vllm_rules, own_layouts=False, classifiers=False),
+    _Consumer(name="Transformers.js", rules=rules.transformers_js_rules),
+)
+
+
+def check_consumers(folder: ModelFolder) -> Iterator[Checked]:
+    """Yield what each consumer makes of a folder, the rules for all of them first."""
+    yield Checked(consumer="the folder itself", how="by rule", problems=tuple(rules.folder_rules(folder)))
+    for consumer in CONSUMERS:
+        yield _check(consumer, folder)
+
+
+def _check(consumer: _Consumer, folder: ModelFolder) -> Checked:
+    if folder.own_layout and not consumer.own_layouts:
+        note = f"only distilrank knows {folder.config.get('model_type')}; its ONNX file runs elsewhere"
+        return Checked(consumer=consumer.name, how="not for it", note=note)
+    if folder.labels > 1 and not consumer.classifiers:
+        return Checked(consumer=consumer.name, how="not for it", note="it takes rankers, which have one logit")
+    installed = consumer.library is not None and importlib.util.find_spec(consumer.library) is not None
+    if consumer.run is not None and installed:
+        return _run(consumer, folder)
+    note = "" if consumer.library is None else "not installed"
+    problems: Sequence[str] = consumer.rules(folder) if consumer.rules else ()
+    return Checked(consumer=consumer.name, how="by rule", problems=tuple(problems), note=note)
+
+
+def _run(consumer: _Consumer, folder: ModelFolder) -> Checked:
+    """Run a consumer and compare its logits; whatever it raises is what is wrong."""
+    name = f"{consumer.name} {importlib.metadata.version(consumer.name)}"
+    if consumer.run is None:
+        raise ValueError(f"{consumer.name} is not run")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            difference = folder.difference(consumer.run(folder))
+    except Exception as error:  # it is somebody else's code
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        return Checked(consumer=name, how="run", problems=(f"it fails: {reason}",))
+    if not difference <= TOLERANCE:
+        said = f"its logits differ from distilrank's by up to {difference:.2g}, more than {TOLERANCE:g}"
+        return Checked(consumer=name, how="run", problems=(said,))
+    truncated = "; long texts are truncated together there, not apart" if folder.reads_apart else ""
+    return Checked(consumer=name, how="run", note=f"logits equal to {difference:.1g}{truncated}")
