@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from distilrank.serve.batching import Batcher
+from distilrank.serve.batching import Batcher, Job
 from distilrank.serve.refusals import Refusal
 from tests.serve.serving import FakeRanker
 
@@ -176,6 +176,17 @@ def test_a_scorer_that_leaves_out_answers_is_caught(make: Make) -> None:
     job = make().submit(Short(), pairs_of([1, 2]))
     with pytest.raises(ValueError, match="1 answers to 2 pairs"):
         job.answers.result(30)
+
+
+def test_parts_may_be_finished_in_any_order() -> None:
+    job = Job(model=FakeRanker(), pairs=pairs_of([1, 2, 3, 4, 5]))
+    job.fill(3, np.array([3, 4], np.float32))
+    job.fill(1, np.array([1, 2], np.float32))
+    assert not job.answers.done()
+    job.fill(0, np.array([0], np.float32))
+    assert job.answers.result(0).tolist() == [0, 1, 2, 3, 4]
+    job.fail(RuntimeError("too late to matter"))
+    assert job.answers.exception() is None
 
 
 def test_closing_answers_what_was_taken_and_takes_no_more(make: Make) -> None:
