@@ -88,4 +88,3 @@ class SiameseScorer:
         vectors[found] = self.vectors.rows(rows[found])
         vectors[~found] = self.encode([text for text, is_found in zip(texts, found, strict=True) if not is_found])
         return vectors
-
