@@ -157,3 +157,24 @@ def test_help_has_examples(command) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = command("--help")
     assert code == 0
     assert 'distilrank rank runs/student --query "why is the sky blue" --passages passages.txt --top-k 3\n' in out
+
+
+def test_long_passages_by_their_best_window(command, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    exported = tmp_path / "student"
+    save_model(tiny_model(), tiny_tokenizer(), exported)
+    long = " ".join(["bread"] * 60 + ["red dog"] * 20)
+    (tmp_path / "passages.txt").write_text(f"{long}\nbread\n")
+    told = ("--query", "red dog", "--passages", tmp_path / "passages.txt", "--precision", "fp32", "--json")
+    code, _, said = command(folder, *told, "--split-long", "--stride", 8)
+    assert code == 2
+    assert "windows of long passages are read by exported networks; run: distilrank export" in said
+    tiny_export(exported)
+    scores = []
+    for options in ((), ("--split-long", "--stride", 8), ("--split-long", "--stride", 8, "--budget-tokens", 48)):
+        code, out, _ = command(exported, *told, *options)
+        assert code == 0
+        scores.append({place["index"]: place["score"] for place in json.loads(out)["results"]})
+    cut, split, first = scores
+    assert cut[1] == pytest.approx(split[1], abs=1e-5)
+    assert split[0] > cut[0] + 0.01
+    assert first[0] == pytest.approx(cut[0], abs=1e-5)

@@ -122,7 +122,8 @@ def test_what_a_parser_would_choke_on_is_refused() -> None:
     check_json(b"[[[]]]", max_depth=3)
     assert "UTF-8" in refused(b'"\xff"')
     assert "UTF-8" in refused(b'"\xed\xa0\x80"')  # a surrogate, spelt out
-    assert "not JSON" in refused("[[[[1]]]]".encode("utf-16-le"))
+    # Half of the bytes of Ģ are a quotation mark, behind which brackets would hide.
+    assert "not JSON" in refused('["Ģ", [[[[1]]]], "Ģ"]'.encode("utf-16-le"))
     assert "half a surrogate" in refused(rb'["\ud800"]')
     assert "half a surrogate" in refused(rb'{"\uDC00": 1}')
     check_json(rb'["\\ud800", "\ud83d\ude00"]', max_depth=3)

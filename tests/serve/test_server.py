@@ -138,13 +138,14 @@ def test_it_serves_without_torch_what_the_scorer_says_and_changes_models_under_w
 
 
 def test_sigterm_loses_nothing_that_was_accepted(student: Path) -> None:
-    options = ["batch_wait_ms=1500", "batch_pairs=100000", "queue_pairs=100000", "drain_seconds=0.3"]
+    options = ["batch_wait_ms=1500", "batch_pairs=100000", "queue_pairs=100000", "drain_seconds=1.2"]
     arguments = [argument for option in options for argument in ("--set", option)]
     body = {"query": "red dog", "documents": ["blue", "red dog", "cat"]}
     with running(str(student), "--threads", "1", *arguments) as server, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(server.post, "/v2/rerank", body) for _ in range(6)]
         time.sleep(0.5)  # they are in the queue, which waits for more
         server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.6)
         late = pool.submit(server.post, "/v2/rerank", body)  # still taken, while /ready says no
         answers = [future.result(60) for future in [*asked, late]]
         assert [status for status, _, _ in answers] == [200] * 7

@@ -35,6 +35,11 @@ def rank(
         Literal["auto", "fp32", "int8"],
         typer.Option(help="auto: 8 bits where export judged them good on this kind of CPU."),
     ] = "auto",
+    split_long: Annotated[
+        bool, typer.Option("--split-long", help="Cut passages that are too long into windows; the best one counts.")
+    ] = False,
+    stride: Annotated[int, typer.Option(help="Tokens that windows of --split-long share.")] = 32,
+    budget_tokens: Annotated[int, typer.Option(help="Most tokens read of a passage by --split-long.")] = 2048,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
     threads: Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")] = None,
 ) -> None:
@@ -54,6 +59,10 @@ def rank(
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}, give at least 1")
     scored: dict[str, Any] = {"threads": threads, "passage_vectors": passage_vectors, "precision": precision}
+    if split_long:
+        from distilrank.runtime.pair_network import LongPassages
+
+        scored["long_passages"] = LongPassages(stride=stride, budget_tokens=budget_tokens)
     if run is not None:
         if query is not None or data is None or out_run is None:
             raise InputError("--run goes with --data FOLDER and --out-run FILE, and without --query")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from distilrank.models.scorer import TorchScorer
     from distilrank.models.siamese_scorer import SiameseScorer
     from distilrank.runtime.folder import Precision
+    from distilrank.runtime.pair_network import LongPassages
 
 
 def load_scorer(
@@ -23,6 +24,7 @@ def load_scorer(
     offline: bool = False,
     passage_vectors: Path | None = None,
     precision: Precision = "fp32",
+    long_passages: LongPassages | None = None,
 ) -> Scorer:
     """Open a ranker: the exported network of a folder, which needs no torch, or else its torch network.
 
@@ -35,6 +37,7 @@ def load_scorer(
         passage_vectors: Folder of vectors that ``distilrank encode`` made with this model. None: those in the model's
             own folder, if there are any.
         precision: Which file of an export is run; measuring takes fp32, and 8 bits are judged when they are made.
+        long_passages: What becomes of passages that are too long, by an export. None: they are truncated.
 
     Raises:
         ModelError: There is no such model, it cannot be loaded, it has more than one logit, or the passage vectors are
@@ -45,7 +48,15 @@ def load_scorer(
     if _export_of(model).is_file():
         from distilrank.runtime.ranker import Ranker
 
-        return Ranker.load(model, threads=threads, precision=precision, passage_vectors=passage_vectors)
+        return Ranker.load(
+            model,
+            threads=threads,
+            precision=precision,
+            passage_vectors=passage_vectors,
+            long_passages=long_passages,
+        )
+    if long_passages is not None:
+        raise ModelError(f"windows of long passages are read by exported networks; run: distilrank export {model}")
     scorer = load_network(model, threads=threads, offline=offline)
     labels = int(scorer.model.config.num_labels or 0)
     if labels != 1:
