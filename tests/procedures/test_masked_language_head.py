@@ -58,16 +58,20 @@ def fitted(folder: Path, *, model: PreTrainedModel | None = None, **changes: Any
     return model, result
 
 
-def test_only_the_head_is_fitted_and_the_loss_falls(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("told", "learned"), [(None, {"0", "1"}), (1, {"1"}), (0, set())])
+def test_the_head_and_the_layers_told_are_fitted_and_the_loss_falls(
+    tmp_path: Path, told: int | None, learned: set[str]
+) -> None:
     before = {name: weight.clone() for name, weight in tiny_masked_model().state_dict().items()}
-    model, result = fitted(tmp_path)
+    model, result = fitted(tmp_path, learned_layers=told)
     changed = {name for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])}
     transform = ("dense.weight", "dense.bias", "LayerNorm.weight", "LayerNorm.bias")
-    assert changed == {
+    assert {name for name in changed if not name.startswith("bert.encoder.layer.")} == {
         "cls.predictions.bias",
         "cls.predictions.decoder.bias",
         *(f"cls.predictions.transform.{part}" for part in transform),
     }
+    assert {name.split(".")[3] for name in changed if name.startswith("bert.encoder.layer.")} == learned
     losses = [step["terms"]["masked_tokens"] for step in read_steps(result.history)]
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
     untrained = hit_rate_measure(
@@ -178,6 +182,10 @@ def test_other_families_and_settings_are_refused(tmp_path: Path) -> None:
         tiny_settings(masked_share=1.0)
     with pytest.raises(SettingsError, match="held_out is 0"):
         tiny_settings(held_out=0)
+    with pytest.raises(SettingsError, match="learned_layers is -1 but must not be negative"):
+        tiny_settings(learned_layers=-1)
+    with pytest.raises(SettingsError, match="learned_layers is 3, but the encoder has 2"):
+        fitted(tmp_path, learned_layers=3)
 
 
 def test_from_a_bare_checkpoint_to_a_model_that_augments(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def fit_mlm_head(
     set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any other setting; repeatable.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
 ) -> None:
-    r"""Fit a masked-language head to a BERT that has none, on plain text; its encoder stays as it is.
+    r"""Fit a masked-language head to a BERT that has none, on plain text; the encoder's layers learn with it.
 
     For augment --mlm. What is printed at the end is how often a masked word of held-out text is among the head's 15
     most probable tokens.
@@ -29,6 +29,7 @@ def fit_mlm_head(
     \b
     Examples:
       distilrank fit-mlm-head --model minilm-l6 --text passages.tsv.xz --out runs/minilm-mlm --steps 1000
+      distilrank fit-mlm-head --model runs/bert --text plain.txt --set learned_layers=0 --out runs/bert-mlm
     """
     from distilrank.data.settings_files import read_settings
     from distilrank.procedures.masked_language_head import MaskedLanguageHeadSettings
