@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
 
 from distilrank.errors import ResumeError
 from distilrank.models.load import load_model
@@ -13,25 +15,33 @@ from distilrank.models.save import save_model
 from distilrank.runtime.ranker import Ranker
 from distilrank.workflows.quickstart import QuickstartSettings, quickstart
 from distilrank.workflows.quickstart_report import BM25, PLAIN, STUDENT, TEACHER
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_config
 
 MADE = {"teacher", "student", "data", "report.html", "results.json"}
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> QuickstartSettings:
-    save_model(tiny_model(layers=2, num_labels=1), tiny_tokenizer(), tmp_path / "checkpoint")
+    _, tokenizer = load_model("minilm-l6", num_labels=1)  # words and not letters, so that rankers can learn a little
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = tiny_config()
+        config.vocab_size = 30_522
+        model = AutoModelForSequenceClassification.from_config(config)
+    save_model(model, tokenizer, tmp_path / "checkpoint")
     return QuickstartSettings(
         checkpoint=str(tmp_path / "checkpoint"),
         layers=1,
         test_queries=6,
         dev_queries=2,
         depth=5,
-        warm_steps=2,
-        teacher_steps=2,
+        warm_steps=20,
+        teacher_steps=40,  # enough to tell relevant passages from others: its logits are calibrated
+        warm_learning_rate=1e-3,
+        teacher_learning_rate=1e-3,
         student_steps=2,
         student_batch=4,
-        max_tokens=16,
+        max_tokens=48,
         precision="fp32",
     )
 
