@@ -46,7 +46,7 @@ bench: $(INSTALLED) ## the measurements under benchmarks/, one after the other
 	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
 
 mutants: $(INSTALLED) ## break the code on purpose, line by line; every break must fail a test
-	$(BIN)/python tools/mutants.py
+	$(BIN)/python tools/mutants.py --preload numpy,torch,transformers,accelerate,onnxruntime
 
 docs: $(INSTALLED) ## build the documentation into build/docs; broken links are errors
 	$(BIN)/mkdocs build --quiet --strict

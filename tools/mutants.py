@@ -5,6 +5,7 @@ Usage::
     python tools/mutants.py                  # all of tests/mutants/*.toml
     python tools/mutants.py losses soft      # those with one of these words in their name or their list's name
     python tools/mutants.py --list
+    python tools/mutants.py --preload torch,transformers     # imported once, not by the tests of every break
 
 Each break is one table in a list, ``tests/mutants/<part of the house>.toml``::
 
@@ -23,9 +24,13 @@ or when pytest cannot collect the tests (a syntax error proves nothing). Either 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -117,18 +122,37 @@ def environment(tree: Path) -> Mapping[str, str]:
 
 
 def run_pytest(tree: Path, tests: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """Run the named tests of a tree up to the first failure.
+    """Run the named tests of a tree up to the first failure, in a process that starts with ``--preload`` imported.
 
     Raises:
         ListError: They take too long.
     """
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", "-rf", "-p", "no:cacheprovider", *tests]
-    try:
-        return subprocess.run(
-            command, cwd=tree, env=environment(tree), capture_output=True, text=True, timeout=timeout_s, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ListError(f"the tests did not end within {timeout_s:g} s") from error
+    told = ["-q", "-x", "--tb=no", "-rf", "-p", "no:cacheprovider", *tests]
+    output = tree.parent / f"{tree.name}.output"
+    child = multiprocessing.get_context("forkserver").Process(target=_pytest, args=(tree, told, output))
+    child.start()
+    child.join(timeout_s)
+    if child.exitcode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid or 0, signal.SIGKILL)  # what the tests started too
+        child.join()
+        raise ListError(f"the tests did not end within {timeout_s:g} s")
+    return subprocess.CompletedProcess(told, child.exitcode, output.read_text(encoding="utf-8", errors="replace"), "")
+
+
+def _pytest(tree: Path, told: Sequence[str], output: Path) -> None:
+    """Be the process that runs the tests of a tree, and leave with pytest's exit code."""
+    os.setpgrp()
+    with output.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ.update(environment(tree))
+    os.chdir(tree)
+    sys.path[:0] = [str(tree / "src"), str(tree)]
+    sys.dont_write_bytecode = True
+    code = importlib.import_module("pytest").main(list(told))
+    sys.stdout.flush()
+    os._exit(int(code))  # without waiting for threads that a broken test left behind
 
 
 def try_mutant(mutant: Mutant, whole: Path, timeout_s: float) -> Verdict:
@@ -194,6 +218,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many to run at once (default 2)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--timeout-s", type=float, default=120.0, help="for the tests of one break (default 120)")
+    parser.add_argument("--preload", default="", metavar="MODULES", help="imported once, with commas between them")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -210,6 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             print("\n".join(mutant.name for mutant in mutants))
             return 0
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
+        multiprocessing.get_context("forkserver").set_forkserver_preload([*filter(None, options.preload.split(","))])
         with snapshot(options.root) as tree, ThreadPoolExecutor(options.jobs) as pool:
             require_passing(mutants, tree, options.timeout_s)
             verdicts = []
