@@ -168,7 +168,7 @@ def compare(
     failures: dict[str, str] = {}
     for place, cell in enumerate(cells, start=1):
         say(f"{place}/{len(cells)}  {cell.system}, seed {cell.seed}")
-        error = _made(cell, tests, out, train, threads=threads, offline=offline)
+        error = make_cell(cell, tests, out, train, threads=threads, offline=offline)
         if error is not None:
             failures[cell.name] = error
             say(f"failed: {cell.name}: {error}")
@@ -185,7 +185,7 @@ def compare(
     )
 
 
-def _made(
+def make_cell(
     cell: Cell,
     tests: Mapping[str, MeasuredOn],
     out: Path,
@@ -194,7 +194,16 @@ def _made(
     threads: int | None,
     offline: bool,
 ) -> str | None:
-    """Make and measure a cell; return what went wrong in one sentence, or None."""
+    """Make and measure a cell; return what went wrong in one sentence, or None.
+
+    Args:
+        cell: See ``Cell``.
+        tests: Test set -> what is measured on it.
+        out: Folder in which ``teacher/<test>/teacher.trec`` lies, and a trace of what went wrong is left.
+        train: Makes the model, or returns at once where it is there.
+        threads: Processor threads for measuring; None takes all cores.
+        offline: Never use the network.
+    """
     trace = out / "failures" / f"{cell.name}.txt"
     try:
         train(cell)
