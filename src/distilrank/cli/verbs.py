@@ -21,6 +21,7 @@ from distilrank.cli.mix_scores import mix_scores
 from distilrank.cli.prepare import prepare
 from distilrank.cli.quickstart import quickstart
 from distilrank.cli.rank import rank
+from distilrank.cli.search import search
 from distilrank.cli.serve import serve
 from distilrank.cli.teach import teach
 from distilrank.cli.trim import trim
@@ -39,6 +40,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "encode": encode,
     "evaluate": evaluate,
     "compare": compare,
+    "search": search,
     "glue-submission": glue_submission,
     "rank": rank,
     "export": export,
