@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -34,6 +35,7 @@ from transformers import PreTrainedModel
 from distilrank.data.groups import require_relevant
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ModelError, SettingsError, nearest
+from distilrank.evaluation.platt import fit_platt
 from distilrank.losses import (
     binary_cross_entropy,
     graded_listwise,
@@ -43,7 +45,7 @@ from distilrank.losses import (
     regression_mse,
 )
 from distilrank.models.answers import answer
-from distilrank.models.calibration import fit_platt, fold_into_head
+from distilrank.models.calibration import fold_into_head
 from distilrank.models.matching import require_positions
 from distilrank.models.scorer import TorchScorer
 from distilrank.records import Example, Group
@@ -189,9 +191,9 @@ def calibrate(
     """
     scorer = TorchScorer(model, tokenizer, batch_tokens=batch_tokens)
     logits = scorer.score([(group.query, passage) for group in groups for passage in group.passages])
-    relevance = torch.tensor([value for group in groups for value in group.relevance])
+    relevance = np.array([value for group in groups for value in group.relevance])
     try:
-        a, b = fit_platt(torch.from_numpy(logits), relevance > 0)
+        a, b = fit_platt(logits, relevance > 0, balanced=True)
     except ModelError as error:
         raise ModelError(f"{error}; train longer, or leave its logits as they are with calibration_groups: 0") from None
     fold_into_head(model, a, b)
