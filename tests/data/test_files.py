@@ -165,6 +165,12 @@ def test_json_keeps_order_and_refuses_nan(tmp_path: Path) -> None:
     assert not (tmp_path / "b.json").exists()
 
 
+def test_json_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(InputError, match=r"deep\.json: is nested too deeply"):
+        files.read_json(tmp_path / "deep.json")
+
+
 def test_bad_json_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{\n"a": 1,,\n}')
     with pytest.raises(InputError, match=r"a\.json, line 2: is not JSON"):

@@ -133,6 +133,17 @@ def test_scores_that_are_not_whole_or_changed_are_refused(tmp_path: Path) -> Non
         TeacherScores(whole)
 
 
+def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path) -> None:
+    folder = complete(tmp_path / "scores")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    shard = manifest["shards"][0]
+    (folder / shard["file"]).rename(tmp_path / shard["file"])
+    shard["file"] = f"../{shard['file']}"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="names shards outside its folder"):
+        TeacherScores(folder)
+
+
 def test_a_lost_shard_must_come_back_as_it_was(tmp_path: Path) -> None:
     complete(tmp_path)
     whole = (tmp_path / "manifest.json").read_bytes()

@@ -13,6 +13,7 @@ from transformers import AutoConfig, BertModel
 from distilrank.errors import MissingExtraError, ModelError, OfflineError, SettingsError
 from distilrank.models.answers import Batch, answer
 from distilrank.models.load import load_model, name_labels, position_limit, resolve_source, stored_label_names
+from distilrank.models.masked_language import load_masked_language_model
 from distilrank.models.save import save_model
 from tests.tiny import tiny_config, tiny_model, tiny_pairs, tiny_tokenizer
 
@@ -205,3 +206,39 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path)
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     load_model(tmp_path)  # beside safetensors it is not looked at
+
+
+CODE = """
+import pathlib
+pathlib.Path({mark!r}).touch()
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+class TheirConfig(PretrainedConfig):
+    model_type = "theirs"
+class TheirTokenizer(PreTrainedTokenizerFast):
+    pass
+"""
+
+
+@pytest.mark.parametrize("load", [load_model, load_masked_language_model])
+def test_code_of_a_checkpoint_is_never_run(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where somebody sits at the terminal and says yes to transformers."""
+    monkeypatch.setattr("builtins.input", lambda *asked: "y")
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    save_model(tiny_model(), tiny_tokenizer(), tmp_path / "theirs")
+    (tmp_path / "theirs" / "code.py").write_text(CODE.format(mark=str(tmp_path / "it-ran")))
+    edit(tmp_path / "theirs" / "config.json", model_type="theirs", auto_map={"AutoConfig": "code.TheirConfig"})
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load(tmp_path / "theirs")
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_code_of_a_tokenizer_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda *asked: "y")
+    save_model(tiny_model(), tiny_tokenizer(), tmp_path)
+    (tmp_path / "tokenizer.json").rename(tmp_path / "elsewhere.json")
+    (tmp_path / "code.py").write_text(CODE.format(mark=str(tmp_path / "it-ran")))
+    changed = {"tokenizer_class": "TheirTokenizer", "auto_map": {"AutoTokenizer": [None, "code.TheirTokenizer"]}}
+    edit(tmp_path / "tokenizer_config.json", **changed)
+    with pytest.raises(ModelError):
+        load_model(tmp_path)
+    assert not (tmp_path / "it-ran").exists()

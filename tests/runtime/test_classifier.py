@@ -74,8 +74,9 @@ def test_folders_that_cannot_classify_say_why(folder: Path, tmp_path: Path) -> N
         Classifier.load(bare)
     with pytest.raises(ModelError, match=r"has 3 logits, but config\.json names 2 labels"):
         Classifier.load(with_config(folder, tmp_path / "two", id2label={"0": "a", "1": "b"}))
-    with pytest.raises(ModelError, match="names no labels"):
-        Classifier.load(with_config(folder, tmp_path / "none", id2label=None))
+    for place, names in enumerate((None, {"first": "a"}, ["a"])):
+        with pytest.raises(ModelError, match="names no labels"):
+            Classifier.load(with_config(folder, tmp_path / f"none{place}", id2label=names))
     broken = with_config(folder, tmp_path / "broken")
     (broken / "onnx" / "model.onnx").write_bytes(b"broken")
     with pytest.raises(ModelError, match="cannot be loaded"):

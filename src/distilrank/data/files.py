@@ -254,13 +254,15 @@ def read_json(path: str | Path) -> Any:
     """Return the content of a JSON file.
 
     Raises:
-        InputError: The file is missing or is not JSON.
+        InputError: The file is missing, is not JSON or is nested too deeply.
     """
     try:
         with open_text(path) as file:
             return json.load(file)
     except json.JSONDecodeError as error:
         raise InputError(f"is not JSON ({error.msg})", path=path, line=error.lineno) from None
+    except RecursionError:
+        raise InputError("is nested too deeply; write it anew", path=path) from None
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text; convert it to UTF-8", path=path) from None
 

@@ -177,6 +177,8 @@ class TeacherScores:
             raise InputError(problem, path=folder)
         for shard in self.manifest["shards"]:
             path = self.folder / shard["file"]
+            if path.parent != self.folder:
+                raise InputError("names shards outside its folder; score again", path=self.folder / MANIFEST)
             if file_hash(path) != shard["sha256"]:
                 raise InputError("was changed after it was written; remove it, score again", path=path)
 

@@ -343,7 +343,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         return {}
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is not valid JSON ({error}); save the tokenizer again", path=path) from error
     if not isinstance(config, dict):
         raise InputError("should hold a JSON object; save the tokenizer again", path=path)

@@ -180,9 +180,13 @@ def are_named(names: Sequence[str]) -> bool:
 
 
 def read_config(source: str | Path, *, offline: bool) -> PretrainedConfig:
-    """Read ``config.json``; its absence on the hub is told from an unreachable hub by the message only."""
+    """Read ``config.json``; its absence on the hub is told from an unreachable hub by the message only.
+
+    Code that a checkpoint brings along is refused here and wherever else transformers loads something: not told so, it
+    asks whoever sits at the terminal.
+    """
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(source, local_files_only=offline)
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, local_files_only=offline, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise loading_error(source, error, offline=offline) from error
     return config
@@ -274,6 +278,7 @@ def _from_pretrained(
             config=config,
             dtype=torch.float32,
             local_files_only=offline,
+            trust_remote_code=False,
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -296,7 +301,7 @@ def load_tokenizer(source: str | Path, *, offline: bool) -> PairTokenizer:
     if isinstance(source, Path) and (source / "tokenizer.json").is_file():
         return PairTokenizer.from_folder(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=offline)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=offline, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise loading_error(source, error, offline=offline) from error
     if not tokenizer.is_fast:

@@ -51,6 +51,7 @@ def load_masked_language_model(
                     config=config,
                     dtype=torch.float32,
                     local_files_only=offline,
+                    trust_remote_code=False,
                     use_safetensors=True,
                     output_loading_info=True,
                 )

@@ -128,11 +128,11 @@ def label_names(folder: str | Path) -> tuple[list[str], Kind]:
     path = Path(folder) / "config.json"
     config = read_json(path) if path.is_file() else {}
     names = config.get("id2label") if isinstance(config, dict) else None
-    if not isinstance(names, dict) or not names:
+    if not isinstance(names, dict) or not names or not all(name.isdecimal() for name in names):
         raise ModelError(f"{path} names no labels (id2label); save the model again")
     kinds: dict[Any, Kind] = {"multi_label_classification": "labels", "regression": "numbers"}
     ordered = [str(name) for _, name in sorted(names.items(), key=lambda item: int(item[0]))]
-    return ordered, kinds.get(config.get("problem_type"), "classes")
+    return ordered, kinds.get(str(config.get("problem_type")), "classes")
 
 
 def sigmoid(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
