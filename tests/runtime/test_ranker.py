@@ -106,6 +106,28 @@ def test_a_quality_file_cannot_name_a_file_elsewhere(folder: Path, tmp_path: Pat
     assert Ranker.load(copy).file == copy / "onnx" / "model.onnx"
 
 
+@pytest.mark.parametrize("content", ['{"files": ["model.onnx"]}', '{"files": {"model.onnx": 1}}', "[" * 100_000])
+def test_a_quality_file_of_another_form_is_refused(content: str, folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "student"))
+    (copy / "onnx" / "quality.json").write_text(content)
+    with pytest.raises(ModelError, match=r"should hold an object of files|nested too deeply"):
+        Ranker.load(copy)
+
+
+def test_a_network_cannot_read_files_elsewhere(folder: Path, tmp_path: Path) -> None:
+    """ONNX may keep weights in files beside it, named by paths."""
+    copy = Path(shutil.copytree(folder, tmp_path / "student"))
+    path = copy / "onnx" / "model.onnx"
+    graph = onnx.load(path)
+    tensor = next(each for each in graph.graph.initializer if each.name == "classifier.weight")
+    (tmp_path / "elsewhere.bin").write_bytes(tensor.raw_data)
+    onnx.external_data_helper.set_external_data(tensor, "../../elsewhere.bin", length=len(tensor.raw_data))
+    tensor.ClearField("raw_data")
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        Ranker.load(copy)
+
+
 def test_ties_keep_the_order_given() -> None:
     places = ranked(np.array([1.0, 2.0, 1.0, 2.0], np.float32), ["a", "b", "c", "d"], top_k=3)
     assert places == [

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from distilrank.errors import InputError, ModelError
 from distilrank.models.save import save_model
+from distilrank.runtime.calibration import Isotonic
 from distilrank.runtime.classifier import Classifier
 from distilrank.runtime.ranker import Ranker
 from distilrank.serve.models import Models, ServedModel, fingerprint, load_served, read_names
@@ -222,3 +224,19 @@ def test_classifiers_are_told_by_their_configuration(student: Path, monkeypatch:
         load_served(folder)
         assert bool(opened) == (kind == "classifier")
         shutil.rmtree(folder)
+
+
+def test_calibrated_scores_are_answered_in_the_order_of_the_logits() -> None:
+    """Of -8 and -9 the curve makes one probability; raw scores stay logits."""
+    curve = Isotonic(logits=(-8.0, -7.0), values=(0.25, 0.75))
+
+    def load(folder: Path) -> ServedModel:
+        return replace(served(FakeRanker(), folder), calibration=curve)
+
+    with serving(load=load) as server:
+        body = {"query": "what", "texts": ["one", "one two", "one two three"]}
+        answer = server.post("/rerank", body).json()
+        assert [(one["index"], one["score"]) for one in answer] == [(2, 0.75), (1, 0.25), (0, 0.25)]
+        raw = server.post("/rerank", {**body, "raw_scores": True}).json()
+        assert [(one["index"], one["score"]) for one in raw] == [(2, -7.0), (1, -8.0), (0, -9.0)]
+        assert server.client.get("/info").json()["calibration"] == "isotonic"

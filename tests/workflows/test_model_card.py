@@ -15,6 +15,7 @@ from distilrank.evaluation.intervals import Interval
 from distilrank.workflows.ancestry import ALL_MINILM_L6_V2, known_ancestry
 from distilrank.workflows.model_card import (
     ModelCard,
+    add_calibration_to_card,
     add_quantised_to_card,
     add_to_card,
     card_as_json,
@@ -165,7 +166,19 @@ def test_what_8_bit_files_are_worth_is_said_and_taken_back(tmp_path: Path) -> No
     assert "as good" not in (tmp_path / "README.md").read_text()
 
 
+def test_what_probabilities_are_worth_is_said_and_stays(tmp_path: Path) -> None:
+    write_json(tmp_path / "manifest.json", {"card": card_as_json(CARD)})
+    add_calibration_to_card(tmp_path, "calibrated somehow")
+    assert "(`calibration.json`): calibrated somehow." in (tmp_path / "README.md").read_text()
+    add_calibration_to_card(tmp_path, "calibrated by temperature")
+    add_to_card(tmp_path, "one", system="small", intervals={"small": {"RR@10": Interval(0.5, 0.4, 0.6)}})
+    text = (tmp_path / "README.md").read_text()
+    assert "somehow" not in text
+    assert text.index("0.500 (0.400 to 0.600)") < text.index("calibrated by temperature.")
+
+
 def test_a_folder_of_others_keeps_its_card(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("theirs")
     add_quantised_to_card(tmp_path, "model_qint8_arm64.onnx", "as good")
+    add_calibration_to_card(tmp_path, "calibrated")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", "theirs")]

@@ -40,13 +40,17 @@ def rank(
     ] = False,
     stride: Annotated[int, typer.Option(help="Tokens that windows of --split-long share.")] = 32,
     budget_tokens: Annotated[int, typer.Option(help="Most tokens read of a passage by --split-long.")] = 2048,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Show calibrated probabilities; run calibrate once before.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
     threads: Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")] = None,
 ) -> None:
     r"""Rank passages for a query, or re-rank a run of many queries.
 
     Prints rank, score, passage id (or number from 0) and text, parted by tabs. Scores are raw logits: they order
-    the passages of one query and are no probabilities. A folder with onnx/model.onnx is run without torch.
+    the passages of one query and are no probabilities, which --probabilities shows in their place. A folder with
+    onnx/model.onnx is run without torch.
 
     \b
     Examples:
@@ -64,15 +68,15 @@ def rank(
 
         scored["long_passages"] = LongPassages(stride=stride, budget_tokens=budget_tokens)
     if run is not None:
-        if query is not None or data is None or out_run is None:
-            raise InputError("--run goes with --data FOLDER and --out-run FILE, and without --query")
+        if query is not None or data is None or out_run is None or probabilities:
+            raise InputError("--run goes with --data FOLDER and --out-run FILE, without --query or --probabilities")
         _rank_run(model, run, data, collection, out_run=out_run, depth=depth, top_k=top_k, **scored)
     elif query is None or not query.strip():
         raise InputError("give a query with --query TEXT, or many with --run FILE --data FOLDER")
     else:
         if data is not None or collection is not None or out_run is not None or depth is not None:
             raise InputError("--data, --collection, --out-run and --depth go with --run FILE")
-        _rank_passages(model, query, passages, top_k=top_k, as_json=as_json, **scored)
+        _rank_passages(model, query, passages, top_k=top_k, as_json=as_json, probabilities=probabilities, **scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +87,32 @@ class _Candidate:
     doc_id: str | None = None
 
 
-def _rank_passages(model: Path, query: str, source: str, *, top_k: int | None, as_json: bool, **scored: Any) -> None:
+def _rank_passages(
+    model: Path, query: str, source: str, *, top_k: int | None, as_json: bool, probabilities: bool, **scored: Any
+) -> None:
     """Rank the passages of a file or of standard input and print them."""
+    from distilrank.runtime.calibration import require_calibration
     from distilrank.runtime.ranker import ranked
     from distilrank.workflows.scorers import load_scorer
 
     candidates = list(_read_candidates(source))
     if not candidates:
         raise InputError("holds no passages; give one per line", path=_shown(source))
+    calibration = require_calibration(model) if probabilities else None
     texts = [candidate.content for candidate in candidates]
     scores = load_scorer(model, offline=True, **scored).score([(query, text) for text in texts])
     results = []
     for place in ranked(scores, texts, top_k=top_k):
         doc_id = candidates[place.index].doc_id
         identity = {"index": place.index} | ({} if doc_id is None else {"doc_id": doc_id})
-        results.append({"rank": place.rank, "score": place.score, **identity, "passage": place.passage})
+        result: dict[str, Any] = {"rank": place.rank, "score": place.score}
+        if calibration is not None:
+            result["probability"] = float(calibration.probabilities(scores[place.index]))
+        results.append({**result, **identity, "passage": place.passage})
         if not as_json:
             name = place.index if doc_id is None else doc_id
-            print(f"{place.rank}\t{place.score:.4f}\t{name}\t{' '.join(place.passage.split())}")
+            shown = result.get("probability", place.score)
+            print(f"{place.rank}\t{shown:.4f}\t{name}\t{' '.join(place.passage.split())}")
     if as_json:
         print(json.dumps({"query": query, "results": results}, ensure_ascii=False, indent=1))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distilrank.cli.augment import augment
+from distilrank.cli.calibrate import calibrate
 from distilrank.cli.check import check
 from distilrank.cli.choose_negatives import choose_negatives
 from distilrank.cli.compare import compare
@@ -44,6 +45,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "glue-submission": glue_submission,
     "rank": rank,
     "export": export,
+    "calibrate": calibrate,
     "check": check,
     "serve": serve,
     "convert": convert,

@@ -11,6 +11,7 @@ from distilrank.evaluation.evaluate import Evaluation
 from distilrank.evaluation.intervals import Interval
 
 if TYPE_CHECKING:
+    from distilrank.evaluation.calibration import Reliability
     from distilrank.evaluation.classification import ClassificationEvaluation
 
 
@@ -40,6 +41,22 @@ def classification_tables(evaluation: ClassificationEvaluation) -> list[Table]:
     for name, share in evaluation.share_kept.items():
         kept.add_row(name, _share(share))
     return [table, kept]
+
+
+def calibration_tables(before: Reliability, after: Reliability) -> list[Table]:
+    """Return how near probabilities are to judgements, and in which range of them."""
+    means = _table("Distance of probabilities from judgements, of queries held out")
+    means.add_column("")
+    means.add_column("expected calibration error", justify="right")
+    means.add_column("Brier score", justify="right")
+    for name, found in (("sigmoid of the logit", before), ("calibrated", after)):
+        means.add_row(name, f"{found.calibration_error:.4f}", f"{found.brier:.4f}")
+    bins = _table("Calibrated, of queries held out: what is said, and what is so")
+    for name in ("probability", "share that is relevant", "candidates"):
+        bins.add_column(name, justify="right")
+    for each in after.bins:
+        bins.add_row(f"{each.predicted:.3f}", f"{each.observed:.3f}", f"{each.pairs:,}")
+    return [means, bins]
 
 
 def remarks(evaluation: Evaluation) -> list[str]:

@@ -84,7 +84,7 @@ def write_float(graph: bytes, folder: Path, halves: Mapping[str, bytes] | None =
     path = folder / "onnx" / "model.onnx"
     if not (path.is_file() and path.read_bytes() == graph):
         stale = [path.with_name(name) for name in ("quality.json", "encoder.onnx", "head.onnx")]
-        for file in (*path.parent.glob("model_q*.onnx"), *stale):
+        for file in (*path.parent.glob("model_q*.onnx"), *stale, folder / "calibration.json"):
             file.unlink(missing_ok=True)
         atomic_write_bytes(path, graph)
     # The encoder last: where there is one, there is a head.

@@ -7,6 +7,7 @@
     onnx/quality.json                   how the 8-bit files were judged (``export --precision int8``)
     onnx/encoder.onnx, onnx/head.onnx   the halves of a siamese network
     runtime.json                        threads and batch size, measured on one machine (``export --tune``)
+    calibration.json                    what a logit means (``calibrate``)
 """
 
 from __future__ import annotations
@@ -63,9 +64,12 @@ def network_file(folder: Path, precision: Precision = "auto") -> Path:
 
 def _judged_file(folder: Path) -> Path | None:
     """Return the 8-bit file that was judged on a processor of this kind, passed, and has not changed since."""
-    quality = _read(folder / QUALITY)
+    quality = read_object(folder / QUALITY)
     arithmetic = this_cpu().arithmetic
-    for name, facts in quality.get("files", {}).items():
+    files = quality.get("files", {})
+    if not isinstance(files, dict) or not all(isinstance(facts, dict) for facts in files.values()):
+        raise ModelError(f"{folder / QUALITY} should hold an object of files; export the model again")
+    for name, facts in files.items():
         path = folder / "onnx" / Path(name).name
         fits = facts.get("arithmetic") == facts.get("judged_on") == arithmetic
         if fits and path.is_file() and path.stat().st_size == facts.get("bytes"):
@@ -94,7 +98,7 @@ def tuned(folder: Path) -> Tuned:
     Raises:
         ModelError: The file holds something else.
     """
-    stored = _read(folder / RUNTIME)
+    stored = read_object(folder / RUNTIME)
     if stored.get("machine") != machine():
         return Tuned()
     found = {each.name: stored.get(each.name) for each in fields(Tuned)}
@@ -113,7 +117,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Return a JSON object; an empty one where there is no file.
 
     Raises:

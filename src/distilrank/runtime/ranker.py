@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from distilrank.data.passage_vectors import FOLDER, PassageVectors, vectors_identity
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import ModelError, SettingsError
+from distilrank.runtime.calibration import Calibration, require_calibration
 from distilrank.runtime.folder import Precision, network_file, require_folder, tuned
 from distilrank.runtime.pair_network import BATCH_TOKENS, LongPassages, PairNetwork
 from distilrank.runtime.session import open_session
@@ -105,6 +107,20 @@ class Ranker:
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Return one raw logit per (query, passage) pair, shape (pairs,); higher ranks first."""
         return self._network.score(pairs)
+
+    def probabilities(self, scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return what scores mean: the probability that a passage is relevant, the same shape.
+
+        Their order is that of the scores, but several scores may share a probability; so rank by scores.
+
+        Raises:
+            ModelError: ``distilrank calibrate`` has not been run on the folder, or was run on other weights.
+        """
+        return self._calibration.probabilities(scores)
+
+    @cached_property
+    def _calibration(self) -> Calibration:
+        return require_calibration(self.folder)
 
     def rank(self, query: str, passages: Sequence[str], *, top_k: int | None = None) -> list[RankedPassage]:
         """Rank passages by their score for a query, best first; equal scores keep the order given.

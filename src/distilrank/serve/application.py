@@ -221,6 +221,7 @@ def _info(service: Service) -> dict[str, Any]:
                 }
             },
             "max_input_length": model.max_tokens,
+            "calibration": model.calibration.method if model.calibration else None,
             "loaded_at": model.loaded_at,
         }
     return {

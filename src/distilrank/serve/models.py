@@ -11,12 +11,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from distilrank.data.files import file_hash
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ModelError
-from distilrank.runtime.classifier import Classifier, label_names
+from distilrank.runtime.calibration import Calibration, read_calibration
+from distilrank.runtime.classifier import Classifier, label_names, sigmoid
 from distilrank.runtime.folder import Precision, network_file
 from distilrank.runtime.ranker import Ranker
 from distilrank.serve.batching import Pair, Scores
@@ -37,6 +39,7 @@ class ServedModel:
         tokenizer: Counts tokens, truncated as the scorer truncates them.
         file: The network that is run.
         sha256: Of that file.
+        calibration: What a ranker's logits mean; None where nobody ran ``distilrank calibrate``.
         loaded_at: Unix time.
     """
 
@@ -45,12 +48,17 @@ class ServedModel:
     tokenizer: PairTokenizer
     file: Path
     sha256: str
+    calibration: Calibration | None = None
     loaded_at: float = field(default_factory=time.time)
 
     @property
     def classifier(self) -> Classifier | None:
         """The classifier, or None for a ranker."""
         return self.scorer if isinstance(self.scorer, Classifier) else None
+
+    def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return a ranker's scores from 0 to 1: calibrated probabilities where there are any, else the sigmoid."""
+        return sigmoid(logits) if self.calibration is None else self.calibration.probabilities(logits)
 
     @property
     def max_tokens(self) -> int:
@@ -108,7 +116,12 @@ def load_served(folder: Path, *, threads: int | None = None, precision: Precisio
     halves = folder / "onnx" / "encoder.onnx"  # of a siamese network, which is not run as a whole
     file = halves if kind is Ranker and halves.is_file() else network_file(folder, precision)
     return ServedModel(
-        folder=folder, scorer=scorer, tokenizer=PairTokenizer.from_folder(folder), file=file, sha256=file_hash(file)
+        folder=folder,
+        scorer=scorer,
+        tokenizer=PairTokenizer.from_folder(folder),
+        file=file,
+        sha256=file_hash(file),
+        calibration=read_calibration(folder) if kind is Ranker else None,
     )
 
 

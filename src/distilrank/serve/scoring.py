@@ -10,7 +10,6 @@ import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
 
-from distilrank.runtime.classifier import sigmoid
 from distilrank.serve.batching import Batcher, Job, Pair
 from distilrank.serve.bodies import CLIENT_GONE
 from distilrank.serve.gate import Account
@@ -76,7 +75,7 @@ class Scoring:
             query: The query.
             documents: At least one.
             model: Its name; None is the default.
-            raw_scores: Answer logits, not their sigmoid.
+            raw_scores: Answer logits, not scores from 0 to 1.
             top_n: How many of the best; None is all.
             max_tokens_per_doc: Cut documents after so many tokens; None does not.
             whole: Refuse pairs that would be truncated.
@@ -96,7 +95,7 @@ class Scoring:
         pairs = [(query, document) for document in documents]
         scores, tokens = await self._score(request, name, served, pairs, whole=whole, count_tokens=count_tokens)
         logits = scores.reshape(len(pairs))
-        shown = logits.astype(np.float64) if raw_scores else sigmoid(logits)
+        shown = logits.astype(np.float64) if raw_scores else served.scores(logits)
         order = np.argsort(-logits, kind="stable")[:top_n]
         return Ranking(model=name, places=[(int(index), float(shown[index])) for index in order], tokens=tokens)
 

@@ -210,6 +210,11 @@ class JudgedQueries:
         documents = _documents(run, self._settings, how=self._settings.aggregate)
         return run, measure(self._qrels, documents, self._settings.measures)
 
+    def scores(self, scorer: Scorer, *, name: str) -> tuple[Run, Qrels]:
+        """Return the scores of all candidates, of documents where these are what is judged, and the judgements."""
+        run = _rerank(scorer, self._source, self._candidates, self._qrels, name=name)
+        return _documents(run, self._settings, how=self._settings.aggregate), self._qrels
+
     def pairs(self, most: int) -> list[tuple[str, str]]:
         """Return up to ``most`` queries with candidates, evenly over queries and ranks."""
         ids = [(query_id, doc_id) for query_id in self._qrels for doc_id in ranking(self._candidates.get(query_id, {}))]

@@ -52,6 +52,7 @@ class ModelCard:
         max_tokens: Longest pair, in tokens; the rest of a passage is cut off.
         reads_apart: Whether that limits each text of a pair by itself.
         quantised: What its 8-bit files are worth, a sentence each.
+        calibrated: What its probabilities are worth, a sentence; empty where it has none.
         command: The command that made it.
         seed: Of the training.
         language: ISO 639 code.
@@ -79,6 +80,7 @@ class ModelCard:
     max_tokens: int | None = None
     reads_apart: bool = False
     quantised: Sequence[str] = ()
+    calibrated: str = ""
     command: str = ""
     seed: int | None = None
     language: str = "en"
@@ -147,6 +149,13 @@ def add_quantised_to_card(folder: str | Path, file: str, sentence: str | None) -
     _rewrite(folder, measured)
 
 
+def add_calibration_to_card(folder: str | Path, sentence: str) -> None:
+    """Say on a model's card what its probabilities are worth; a folder without a card of ours is left as it is."""
+    folder = Path(folder)
+    if isinstance(_card_of(folder), dict):
+        _rewrite(folder, {**_measured(folder), "calibrated": sentence})
+
+
 def _card_of(folder: Path) -> object:
     """Return the card that a folder's manifest keeps; None where there is none."""
     manifest = folder / "manifest.json"
@@ -179,7 +188,12 @@ def _rewrite(folder: Path, measured: Mapping[str, Any]) -> None:
         for other, found in sets["compared"].items():
             compared.setdefault(other, {})[name] = read(found)
     ancestry = kept.pop("ancestry")
-    told = {**kept, **measured["speed"], "quantised": list(measured.get("quantised", {}).values())}
+    told = {
+        **kept,
+        **measured["speed"],
+        "quantised": list(measured.get("quantised", {}).values()),
+        "calibrated": measured.get("calibrated", ""),
+    }
     card = ModelCard(
         **told,
         ancestry=None if ancestry is None else Ancestry(**ancestry),
@@ -261,9 +275,10 @@ def _numbers(card: ModelCard) -> str:
             cells = [_with_interval(values[measure]) if measure in values else "" for measure in measures]
             table.append(f"| {_cell(name)} | {' | '.join(cells)} |")
         tables.append("\n".join(table))
-    if not tables:
-        return ""
-    return "## Measures\n\nMean over the test queries, with its 95% bootstrap interval.\n\n" + "\n\n".join(tables)
+    parts = ["Mean over the test queries, with its 95% bootstrap interval.", *tables] if tables else []
+    if card.calibrated:
+        parts.append(f"Its scores as probabilities (`calibration.json`): {card.calibrated}.")
+    return "\n\n".join(["## Measures", *parts]) if parts else ""
 
 
 def _with_interval(value: Interval) -> str:
