@@ -1,193 +1,119 @@
-"""Re-ranking speed on a CPU: ours beside CrossEncoder.predict, and FlashRank's and fastembed's way of running ONNX.
+"""Re-ranking speed on a CPU: ours beside CrossEncoder.predict, and fastembed and FlashRank on the same ONNX files.
 
-The same weights, the same queries with 100 passages each, the same limit on tokens and as many threads for everybody.
-Systems take turns query by query, so that a noisy machine hits all alike; the ratio of medians is what counts. The
-two ways of running a file are written here as their packages do it (FlashRank 0.2.10: all passages in one padded batch;
-fastembed 0.9.1: batches of 64 in the order given), so that they get the same threads; with --real the packages
-themselves run too, where they are installed.
+The same weights, the same queries with up to 100 passages each at their real lengths, the same limit on tokens and as
+many threads for everybody; every package runs its own code in a process of its own, and they take turns query by query,
+so that a noisy machine hits all alike. fastembed and FlashRank may live in another environment:
 
-    python benchmarks/ranking_speed.py runs/openqa/simplified-1 --data ../shared/data/trec_dl19 --out results/x.json
+    python -m venv runs/peers
+    runs/peers/bin/pip install -c constraints.txt -e . fastembed flashrank
+    python benchmarks/ranking_speed.py runs/openqa/simplified-1 --data ../shared/data/trec_dl19 \
+        --peers runs/peers/bin/python --peak --out results/benchmarks/ranking_speed.json
+
+The student should have been exported with ``--precision int8`` on this kind of processor; without, only its float file
+runs. FlashRank has no choice of threads: its session is opened anew with as many as the others have, and nothing else
+is changed. The limit on tokens is written into a copy of the student's folder, where everybody reads it.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
+import shlex
+import shutil
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from distilrank.benchmark.entry import Entry
+from distilrank.benchmark.operations import multiply_adds
+from distilrank.benchmark.results import Benchmark
+from distilrank.cli.bench import show
 from distilrank.data.files import library_versions, read_json, write_json
-from distilrank.data.folder import RankingFolder
-from distilrank.data.tokens import PairTokenizer
-from distilrank.data.trec import ranking, read_run
-from distilrank.evaluation.measures import measure
-from distilrank.export.quantise import products
-from distilrank.runtime.cpu import this_cpu
-from distilrank.runtime.folder import network_file, tuned
-from distilrank.runtime.pair_network import BATCH_TOKENS, PairNetwork
-from distilrank.runtime.session import named_inputs, open_session
+from distilrank.runtime.folder import machine, network_file
+from distilrank.runtime.pair_network import BATCH_TOKENS
+from distilrank.runtime.session import open_session
+from distilrank.workflows.bench import bench
+from distilrank.workflows.bench_data import BenchData
+from distilrank.workflows.bench_entries import BenchSettings, find_entries
 
-Pairs = Sequence[tuple[str, str]]
-FASTEMBED_BATCH = 64
-MEASURE = "nDCG@10"
+CROSS_ENCODER = "CrossEncoder.predict"
+OURS = "distilrank"
+PEERS = ("fastembed", "flashrank")
+WANTED = {CROSS_ENCODER: 3.0, **dict.fromkeys(PEERS, 2.0)}
+"""How many times as fast as these distilrank is to be."""
+QUALITY = 0.005
+"""Share of CrossEncoder's nDCG@10 that may be lost on the way."""
 PEAK_LENGTHS = (32, 64, 128, 256)
+PEAK_SIZES = (512, 1024, 2048)
 
 
-class Counting:
-    """A session that counts the padded tokens it is given."""
-
-    def __init__(self, file: Path, threads: int) -> None:
-        self.session, self.tokens = open_session(file, threads=threads), 0
-
-    def get_inputs(self) -> Any:
-        """As onnxruntime's."""
-        return self.session.get_inputs()
-
-    def run(self, outputs: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """As onnxruntime's."""
-        self.tokens += inputs["input_ids"].size
-        found: list[NDArray[Any]] = self.session.run(outputs, inputs)
-        return found
+@contextmanager
+def with_limit(folder: Path, max_tokens: int) -> Iterator[Path]:
+    """Yield a copy of a model folder that reads so many tokens."""
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / folder.resolve().name
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("run"))
+        config = read_json(copy / "tokenizer_config.json")
+        write_json(copy / "tokenizer_config.json", {**config, "model_max_length": max_tokens})
+        yield copy
 
 
-class PaddedInOrder:
-    """Batches in the order given, each padded to its longest pair: one batch (FlashRank), or of 64 (fastembed)."""
-
-    def __init__(self, session: Counting, tokenizer: PairTokenizer, batch: int | None) -> None:
-        self.session, self.tokenizer, self.batch = session, tokenizer, batch
-
-    def score(self, pairs: Pairs) -> NDArray[np.float32]:
-        """Return a logit per pair."""
-        found = []
-        for start in range(0, len(pairs), self.batch or len(pairs)):
-            part = pairs[start : start + (self.batch or len(pairs))]
-            arrays = self.tokenizer.pad(self.tokenizer.encode([q for q, _ in part], [p for _, p in part]))
-            found.append(self.session.run(["logits"], named_inputs(self.session, arrays))[0][:, 0])
-        return np.concatenate(found)
+def find_systems(folder: Path, peers: str | None, settings: BenchSettings) -> list[Entry]:
+    """Return everybody who takes part, CrossEncoder first."""
+    named = ["sentence-transformers", *(f"{peer}={peers}" for peer in PEERS if peers)]
+    entries = find_entries([folder], teacher=None, peers=named, settings=settings)
+    names = {"sentence-transformers": CROSS_ENCODER, folder.name: OURS}
+    known = [
+        replace(entry, name=", ".join([names.get(part, part) for part in entry.name.split(", ")])) for entry in entries
+    ]
+    return sorted(known, key=lambda entry: entry.name != CROSS_ENCODER)
 
 
-class SentenceTransformers:
-    """``CrossEncoder.predict`` as it ships."""
-
-    def __init__(self, folder: Path, max_tokens: int) -> None:
-        from sentence_transformers import CrossEncoder
-
-        self.model, self.tokens = CrossEncoder(str(folder), device="cpu", max_length=max_tokens), 0
-        self.model.model.register_forward_pre_hook(self._count, with_kwargs=True)
-
-    def _count(self, module: object, arguments: object, options: dict[str, Any]) -> None:
-        self.tokens += options["input_ids"].numel()
-
-    def score(self, pairs: Pairs) -> NDArray[np.float32]:
-        """Return a logit per pair."""
-        return np.asarray(self.model.predict(list(pairs), show_progress_bar=False))
-
-
-class RealFastembed:
-    """``TextCrossEncoder.rerank_pairs``."""
-
-    def __init__(self, folder: Path, file: Path, threads: int) -> None:
-        from fastembed.common.model_description import ModelSource
-        from fastembed.rerank.cross_encoder import TextCrossEncoder
-
-        name = f"local/{file.name}"
-        TextCrossEncoder.add_custom_model(model=name, sources=ModelSource(hf=name), model_file=f"onnx/{file.name}")
-        self.model = TextCrossEncoder(name, specific_model_path=str(folder), threads=threads)
-
-    def score(self, pairs: Pairs) -> NDArray[np.float32]:
-        """Return a logit per pair."""
-        return np.array(list(self.model.rerank_pairs(list(pairs))))
+def ratios(found: Benchmark, workload: str) -> list[dict[str, Any]]:
+    """Return how many times as fast distilrank is as each of the others on the same file, and what it keeps."""
+    speeds = found.workloads[workload]
+    told = []
+    for name, ours in speeds.items():
+        if not name.startswith(OURS):
+            continue
+        precision = name.removeprefix(OURS)
+        for other, wanted in WANTED.items():
+            rival = other if other == CROSS_ENCODER else f"{other}{precision}"
+            if rival not in speeds:
+                continue
+            quality, base = ours.quality, speeds[CROSS_ENCODER].quality
+            assert quality is not None
+            assert base is not None
+            kept = quality.mean / base.mean
+            times = speeds[rival].percentile(50) / ours.percentile(50)
+            told.append(
+                {
+                    "system": name,
+                    "than": rival,
+                    "times": times,
+                    "wanted": wanted,
+                    "quality_kept": kept,
+                    "holds": times >= wanted and kept >= 1 - QUALITY,
+                }
+            )
+    return told
 
 
-class RealFlashRank:
-    """``Ranker.rerank``, in the order of the passages; its threads are onnxruntime's own choice."""
-
-    def __init__(self, folder: Path, file: Path, max_tokens: int) -> None:
-        module = importlib.import_module("flashrank.Ranker")
-        module.model_file_map[folder.resolve().name] = f"onnx/{file.name}"
-        self.request = module.RerankRequest
-        where = str(folder.resolve().parent)
-        self.model = module.Ranker(folder.resolve().name, cache_dir=where, max_length=max_tokens, log_level="WARNING")
-
-    def score(self, pairs: Pairs) -> NDArray[np.float32]:
-        """Return a probability per pair, which ranks as its logit does."""
-        texts = [{"id": place, "text": passage} for place, (_, passage) in enumerate(pairs)]
-        found = {each["id"]: each["score"] for each in self.model.rerank(self.request(pairs[0][0], texts))}
-        return np.array([found[place] for place in range(len(pairs))])
+def peak(threads: int, clock: Callable[[], float], *, small: bool) -> float:
+    """Return the most operations per second of square products of several sizes, in billions, by onnxruntime."""
+    return max(_square(size, threads, clock, small=small) for size in PEAK_SIZES)
 
 
-def find_systems(options: argparse.Namespace, tokenizer: PairTokenizer) -> dict[str, Any]:
-    """Return everybody who takes part, by name."""
-    folder, threads = options.folder, options.threads
-    systems: dict[str, Any] = {"CrossEncoder.predict": SentenceTransformers(folder, options.max_tokens)}
-    files = {"fp32": network_file(folder, "fp32")}
-    small = network_file(folder, "auto")
-    if small != files["fp32"]:
-        files["int8"] = small
-    else:
-        print(
-            f"note: {folder} has no 8-bit file that passed on this processor; see: distilrank export --precision int8"
-        )
-    stored = tuned(folder)
-    for precision, file in files.items():
-        ways: dict[str, Any] = {
-            "FlashRank's way": PaddedInOrder(Counting(file, threads), tokenizer, None),
-            "fastembed's way": PaddedInOrder(Counting(file, threads), tokenizer, FASTEMBED_BATCH),
-            "distilrank": PairNetwork(
-                Counting(file, threads),
-                tokenizer,
-                batch_tokens=stored.batch_tokens or BATCH_TOKENS,
-                pad_to=stored.pad_to or 1,
-            ),
-        }
-        if options.real and importlib.util.find_spec("fastembed"):
-            ways["fastembed"] = RealFastembed(folder, file, threads)
-        if options.real and importlib.util.find_spec("flashrank"):
-            ways["FlashRank"] = RealFlashRank(folder, file, options.max_tokens)
-        systems |= {f"{name}, {precision}": way for name, way in ways.items()}
-    return systems
-
-
-def tokens_of(system: Any) -> int:
-    """Return the padded tokens that a system has computed; 0 where nobody counted."""
-    counted = getattr(system, "session", None) or getattr(system, "_session", None) or system
-    return int(getattr(counted, "tokens", 0))
-
-
-def measure_speed(
-    systems: dict[str, Any], queries: dict[str, Pairs], *, turns: int, clock: Callable[[], float]
-) -> tuple[dict[str, list[float]], dict[str, dict[str, NDArray[np.float32]]], dict[str, int]]:
-    """Return milliseconds per query, scores, and tokens computed per round of all queries."""
-    times: dict[str, list[float]] = {name: [] for name in systems}
-    scores: dict[str, dict[str, NDArray[np.float32]]] = {name: {} for name in systems}
-    first = next(iter(queries.values()))
-    for system in systems.values():  # to warm up
-        system.score(first)
-    before = {name: tokens_of(system) for name, system in systems.items()}
-    names = list(systems)
-    for turn in range(turns):
-        for number, (query_id, pairs) in enumerate(queries.items()):
-            shift = (turn + number) % len(names)
-            for name in names[shift:] + names[:shift]:
-                began = clock()
-                scores[name][query_id] = systems[name].score(pairs)
-                times[name].append(1000 * (clock() - began))
-    tokens = {name: (tokens_of(system) - before[name]) // turns for name, system in systems.items()}
-    return times, scores, tokens
-
-
-def peak(threads: int, *, small: bool) -> float:
-    """Return the operations per second of a square product of 1024, in billions, as onnxruntime does it."""
-    size, kind = 1024, TensorProto.INT8 if small else TensorProto.FLOAT
+def _square(size: int, threads: int, clock: Callable[[], float], *, small: bool) -> float:
+    kind = TensorProto.INT8 if small else TensorProto.FLOAT
     values = [helper.make_tensor_value_info("a", TensorProto.UINT8 if small else kind, [size, size])]
     matrix = np.random.default_rng(0).integers(-100, 100, (size, size)).astype(np.int8 if small else np.float32)
     node = helper.make_node("MatMulInteger" if small else "MatMul", ["a", "b"], ["c"])
@@ -196,55 +122,54 @@ def peak(threads: int, *, small: bool) -> float:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     session = open_session(model.SerializeToString(), threads=threads)
     given = {"a": np.abs(matrix).astype(np.uint8 if small else np.float32)}
-    return 2e-9 * size**3 / _fastest(lambda: session.run(None, given), 10)
+    return 2e-9 * size**3 / _fastest(lambda: session.run(None, given), clock)
 
 
-def shares_of_peak(file: Path, config: Any, *, threads: int, small: bool) -> dict[int, float]:
-    """Return what share of ``peak`` a network reaches, by the length of its pairs."""
-    best = peak(threads, small=small)
-    session = open_session(file, threads=threads)
-    graph = onnx.load(network_file(file.parent.parent, "fp32"))
-    layers = int(config["num_hidden_layers"])
-    found = {}
+def shares_of_peak(folder: Path, threads: int, clock: Callable[[], float], *, small: bool) -> dict[str, Any]:
+    """Return the peak, and by the length of pairs what share of it the network reaches in one full batch.
+
+    Its work is that of a BERT as ``distilrank export`` writes it, with the last layer for [CLS] alone.
+    """
+    best = peak(threads, clock, small=small)
+    session = open_session(network_file(folder, "int8" if small else "fp32"), threads=threads)
+    shares = {}
     for length in PEAK_LENGTHS:
         batch = max(1, BATCH_TOKENS // length)
-        work = 0.0
-        for name, (_, matrix) in products(graph).items():
-            for_one = f"layer.{layers - 1}." in name and not name.endswith((".key", ".value"))
-            work += 2.0 * matrix.size * batch * (1 if for_one else length)
-        # Scores and their use, of the last layer for one token.
-        work += 4.0 * batch * int(config["hidden_size"]) * length * (length * (layers - 1) + 1)
+        work = multiply_adds(read_json(folder / "config.json"), [length] * batch, last_layer_for_one=True)
+        if work is None:
+            break
         ids = np.full((batch, length), 1000, np.int64)
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         given = {item.name: inputs[item.name] for item in session.get_inputs()}
-        found[length] = 1e-9 * work / _fastest(lambda given=given: session.run(None, given), 20) / best
-    return found
+        shares[length] = 2e-9 * work.sum() / _fastest(lambda given=given: session.run(None, given), clock) / best
+    return {"peak_billion_operations_per_second": best, "share_by_tokens": shares}
 
 
-def _fastest(work: Callable[[], object], turns: int) -> float:
+def _fastest(work: Callable[[], object], clock: Callable[[], float]) -> float:
     times = []
-    for _ in range(turns):
-        began = time.perf_counter()
+    for _ in range(20):
+        began = clock()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return min(times)
 
 
-def read_queries(options: argparse.Namespace) -> tuple[dict[str, Pairs], dict[str, list[str]], Any]:
-    """Return the pairs and candidates of each judged query, best first by the first stage, and the judgements."""
-    data = RankingFolder(options.data, collection=options.collection)
-    qrels = data.qrels(options.split)
-    run = read_run(data.runs(options.split)[options.run])
-    judged = [query_id for query_id in sorted(run) if query_id in qrels][: options.queries]
-    candidates = {query_id: ranking(run[query_id])[: options.depth] for query_id in judged}
-    pairs = {
-        query_id: [(data.queries[query_id].text, data.passages[doc_id].content) for doc_id in found]
-        for query_id, found in candidates.items()
-    }
-    return pairs, candidates, {query_id: qrels[query_id] for query_id in judged}
+def all_shares(folder: Path, threads: int, clock: Callable[[], float]) -> dict[str, Any]:
+    """Measure and print the shares of both precisions, as far as there are files."""
+    found = {}
+    for precision, small in (("fp32", False), ("int8", True)):
+        if small and network_file(folder, "auto") == network_file(folder, "fp32"):
+            continue
+        found[precision] = shares_of_peak(folder, threads, clock, small=small)
+        shares = ", ".join(f"{length}: {share:.0%}" for length, share in found[precision]["share_by_tokens"].items())
+        best = found[precision]["peak_billion_operations_per_second"]
+        print(
+            f"{precision}: {best:,.0f} billion operations/s of a square product; share of it by tokens a pair {shares}"
+        )
+    return found
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/openqa/simplified-1"), help="the student")
@@ -253,87 +178,68 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--run", default="BM25")
     parser.add_argument("--split", default="test")
     parser.add_argument("--queries", type=int, help="the first ones; all by default")
-    parser.add_argument("--depth", type=int, default=100)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--passages", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-tokens", type=int, default=256)
-    parser.add_argument("--real", action="store_true", help="run FlashRank and fastembed themselves, where installed")
+    parser.add_argument("--peers", help="a Python that has fastembed, FlashRank and distilrank")
     parser.add_argument("--peak", action="store_true", help="measure the share of the matrix-product peak too")
-    parser.add_argument("--cpu-time", action="store_true", help="count processor time, on a busy machine")
+    parser.add_argument("--processor-time", action="store_true", help="count processor time, on a busy machine")
     parser.add_argument("--out", type=Path)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Measure and print the ratios."""
+    """Measure and print everything."""
     options = parse()
     if not options.folder.is_dir() or not options.data.is_dir():
         print(f"{options.folder} or {options.data} is not there; give a student and ranking data")
         return
-    torch.set_num_threads(options.threads)
-    tokenizer = PairTokenizer.from_folder(options.folder, options.max_tokens)
-    queries, candidates, qrels = read_queries(options)
-    systems = find_systems(options, tokenizer)
-    clock = time.process_time if options.cpu_time else time.perf_counter
-    times, scores, tokens = measure_speed(systems, queries, turns=options.turns, clock=clock)
-    real = sum(
-        sum(map(len, tokenizer.encode([q for q, _ in pairs], [p for _, p in pairs]))) for pairs in queries.values()
+    clock = time.process_time if options.processor_time else time.perf_counter
+    settings = BenchSettings(
+        passages=options.passages,
+        rounds=options.rounds,
+        starts=1,
+        threads=options.threads,
+        precision="both",
+        clock="processor" if options.processor_time else "wall",
     )
-    count = sum(map(len, queries.values()))
-    cpu = this_cpu()
-    print(
-        f"{options.data.name}: {len(queries)} queries, {count} pairs of {real / count:.0f} tokens on average, at most "
-        f"{options.max_tokens}; {options.threads} threads; {cpu.name} ({cpu.arithmetic})"
+    if options.peers is None:
+        print("note: fastembed and FlashRank are left out; name a Python that has them with --peers", file=sys.stderr)
+    data = BenchData(
+        str(options.data),
+        split=options.split,
+        passages=options.passages,
+        max_queries=options.queries,
+        run=options.run,
+        collection=options.collection,
+        offline=True,
     )
-    base = float(np.median(times["CrossEncoder.predict"]))
-    table = {}
-    for name, found in times.items():
-        run = {
-            query_id: dict(zip(candidates[query_id], map(float, scores[name][query_id]), strict=True))
-            for query_id in queries
-        }
-        quality = measure(qrels, run, [MEASURE]).mean(MEASURE)
-        median = float(np.median(found))
-        table[name] = {
-            "ms_per_query": median,
-            "p95_ms": float(np.percentile(found, 95)),
-            "times_crossencoder": base / median,
-            "padded_tokens": tokens[name],
-            MEASURE: quality,
-        }
-        padded = f"{tokens[name]:9,}" if tokens[name] else "        ?"
-        print(
-            f"  {name:24} {median:8.1f} ms  p95 {table[name]['p95_ms']:8.1f}  {base / median:5.2f} times  "
-            f"{padded} tokens  {MEASURE} {quality:.4f}"
-        )
-    for precision in ("fp32", "int8"):
-        ours = table.get(f"distilrank, {precision}")
-        for way in ("FlashRank's way", "fastembed's way"):
-            if ours is not None:
-                other = table[f"{way}, {precision}"]["ms_per_query"]
-                print(f"  distilrank is {other / ours['ms_per_query']:.2f} times as fast as {way}, {precision}")
-    shares = {}
-    if options.peak:
-        config = read_json(options.folder / "config.json")
-        for precision in ("fp32", "int8"):
-            file = network_file(options.folder, "fp32" if precision == "fp32" else "auto")
-            shares[precision] = shares_of_peak(file, config, threads=options.threads, small=precision == "int8")
-            told = ", ".join(f"{length}: {share:.0%}" for length, share in shares[precision].items())
-            print(f"  share of the matrix-product peak by tokens a pair, {precision}: {told}")
-    if options.out:
-        facts = {
-            "command": f"python benchmarks/ranking_speed.py {options.folder} --data {options.data}",
-            "cpu": cpu.as_dict(),
-            "threads": options.threads,
-            "max_tokens": options.max_tokens,
-            "queries": len(queries),
-            "mean_tokens": real / count,
-            "clock": "processor time" if options.cpu_time else "wall",
-            "systems": table,
-            "share_of_peak": shares,
-            "versions": library_versions(),
-        }
-        write_json(options.out, facts)
+    with with_limit(options.folder, options.max_tokens) as folder:
+        found = bench(find_systems(folder, options.peers, settings), settings=settings, data=data)
+        show(found, settings)
+        told = ratios(found, data.workload.name)
+        for each in told:
+            holds = "holds" if each["holds"] else "does not hold"
+            print(
+                f"{each['system']} is {each['times']:.2f} times as fast as {each['than']} and keeps "
+                f"{each['quality_kept']:.2%} of nDCG@10 (wanted {each['wanted']:g} and {1 - QUALITY:.1%}: {holds})"
+            )
+        shares = all_shares(folder, options.threads, clock) if options.peak else {}
+    if options.out is None:
+        return
+    facts = {
+        "benchmark": "ranking_speed",
+        "command": shlex.join(["python", "benchmarks/ranking_speed.py", *sys.argv[1:]]),
+        "settings": asdict(settings),
+        "max_tokens": options.max_tokens,
+        "machine": machine(),
+        "versions": library_versions(),
+        "ratios": told,
+        "share_of_peak": shares,
+        **found.as_dict(),
+    }
+    write_json(options.out, facts)
 
 
 if __name__ == "__main__":

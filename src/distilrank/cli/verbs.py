@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distilrank.cli.augment import augment
+from distilrank.cli.bench import bench
 from distilrank.cli.calibrate import calibrate
 from distilrank.cli.check import check
 from distilrank.cli.choose_negatives import choose_negatives
@@ -47,6 +48,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": export,
     "calibrate": calibrate,
     "check": check,
+    "bench": bench,
     "serve": serve,
     "convert": convert,
     "trim": trim,

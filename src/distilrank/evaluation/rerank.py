@@ -47,7 +47,7 @@ def rerank(
         ModelError: The scorer returned something else than one finite number per pair.
     """
     chosen = shorten(candidates, depth=depth, query_ids=query_ids)
-    _require_texts(chosen, queries, passages)
+    require_texts(chosen, queries, passages)
     pairs = [(query_id, doc_id) for query_id, scores in chosen.items() for doc_id in scores]
     reranked: Run = {query_id: {} for query_id in chosen}
     with _progress_bar(shown=progress) as bar:
@@ -75,7 +75,12 @@ def shorten(run: Run, *, depth: int | None = None, query_ids: Collection[str] | 
     }
 
 
-def _require_texts(candidates: Run, queries: Mapping[str, Query], passages: Mapping[str, Passage]) -> None:
+def require_texts(candidates: Run, queries: Mapping[str, Query], passages: Mapping[str, Passage]) -> None:
+    """Refuse a run whose queries or passages have no text.
+
+    Raises:
+        InputError: With the first of them.
+    """
     unknown_queries = [query_id for query_id in candidates if query_id not in queries]
     if unknown_queries:
         raise InputError(

@@ -78,17 +78,55 @@ def bm25_candidates(
     """
     if depth < 1 or k1 < 0 or not 0 <= b <= 1:
         raise SettingsError(f"BM25 with depth {depth}, k1 {k1}, b {b}: give depth >= 1, k1 >= 0, b from 0 to 1")
-    analyser = _Analyser(stemmer)
-    _refuse_if_too_big(passages, stemmer=stemmer, results=len(queries) * depth, limit=memory_limit_bytes)
-    doc_ids, tokens = _analyse(passages, analyser, progress=progress)
-    if not analyser.terms:
-        return {query_id: {} for query_id in queries}
-    scorer = _index(tokens, analyser.terms, k1=k1, b=b, progress=progress)
-    run: Run = {}
-    for query_id, query in tracked(queries.items(), "BM25: ranking", total=len(queries), shown=progress):
-        terms = analyser(query.text, grow=False)
-        run[query_id] = _best(scorer.get_scores(terms), doc_ids, depth) if terms else {}
-    return run
+    index = Bm25(
+        passages,
+        k1=k1,
+        b=b,
+        stemmer=stemmer,
+        results=len(queries) * depth,
+        memory_limit_bytes=memory_limit_bytes,
+        progress=progress,
+    )
+    return {
+        query_id: index.search(query.text, depth=depth)
+        for query_id, query in tracked(queries.items(), "BM25: ranking", total=len(queries), shown=progress)
+    }
+
+
+class Bm25:
+    """A collection indexed in memory, to be asked query by query; see ``bm25_candidates``.
+
+    Args:
+        passages: The collection.
+        k1: Saturation of term frequency.
+        b: Strength of length normalisation.
+        stemmer: The analyser.
+        results: How many passages will be kept in memory, of all queries.
+        memory_limit_bytes: Most memory to use; None takes what the machine has available.
+        progress: Show progress on standard error.
+    """
+
+    def __init__(
+        self,
+        passages: PassageStore,
+        *,
+        k1: float = 0.9,
+        b: float = 0.4,
+        stemmer: StemmerName = "english",
+        results: int = 0,
+        memory_limit_bytes: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self._analyser = _Analyser(stemmer)
+        _refuse_if_too_big(passages, stemmer=stemmer, results=results, limit=memory_limit_bytes)
+        self._doc_ids, tokens = _analyse(passages, self._analyser, progress=progress)
+        terms = self._analyser.terms
+        self._scorer = _index(tokens, terms, k1=k1, b=b, progress=progress) if terms else None
+
+    def search(self, text: str, *, depth: int) -> dict[str, float]:
+        """Return the best ``depth`` passages for a query with their scores, best first."""
+        terms = self._analyser(text, grow=False)
+        return _best(self._scorer.get_scores(terms), self._doc_ids, depth) if terms and self._scorer else {}
 
 
 def estimate_bm25_memory(passages: PassageStore, *, stemmer: StemmerName = "english") -> int:

@@ -18,7 +18,7 @@ from distilrank.evaluation.aggregate import Aggregation, aggregate_documents
 from distilrank.evaluation.diagnostics import Finding
 from distilrank.evaluation.evaluate import Evaluation, evaluate_runs
 from distilrank.evaluation.measures import DEFAULT_MEASURES, Measures, measure, measure_name
-from distilrank.evaluation.rerank import rerank, shorten
+from distilrank.evaluation.rerank import require_texts, rerank, shorten
 from distilrank.records import Qrels, Query, Run
 from distilrank.scorer import Scorer
 from distilrank.workflows.alarms import query_leak, ranker_alarms
@@ -207,8 +207,27 @@ class JudgedQueries:
     def measure(self, scorer: Scorer, *, name: str) -> tuple[Run, Measures]:
         """Return the scores of all candidates, those of a query in the first stage's order, and what they are worth."""
         run = _rerank(scorer, self._source, self._candidates, self._qrels, name=name)
+        return run, self.measure_run(run)
+
+    def measure_run(self, run: Run) -> Measures:
+        """Return what a run of passages is worth."""
         documents = _documents(run, self._settings, how=self._settings.aggregate)
-        return run, measure(self._qrels, documents, self._settings.measures)
+        return measure(self._qrels, documents, self._settings.measures)
+
+    def texts(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Return query_id -> doc_id -> query and passage, of all that is re-ranked, best candidates first."""
+        queries, passages = self._source.ranking.queries, self._source.passages
+        chosen = {query_id: self._candidates[query_id] for query_id in self._qrels if self._candidates.get(query_id)}
+        require_texts(chosen, queries, passages)
+        return {
+            query_id: {doc_id: (queries[query_id].text, passages[doc_id].content) for doc_id in ranking(scores)}
+            for query_id, scores in chosen.items()
+        }
+
+    @property
+    def passages(self) -> PassageStore:
+        """The collection."""
+        return self._source.passages
 
     def scores(self, scorer: Scorer, *, name: str) -> tuple[Run, Qrels]:
         """Return the scores of all candidates, of documents where these are what is judged, and the judgements."""

@@ -1,14 +1,7 @@
-"""Consumers that are installed, run on a folder as their users run them; each returns the logits of ``PAIRS``.
-
-Those that are no dependency of distilrank are imported by their name: they are here only where a user has them.
-"""
+"""Consumers that are installed, run on a folder as their users run them; each returns the logits of ``PAIRS``."""
 
 from __future__ import annotations
 
-import importlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +10,7 @@ from tokenizers import Tokenizer
 
 from distilrank.errors import ModelError
 from distilrank.export.consumers.folder import PAIRS, PASSAGES, QUERY, ModelFolder
+from distilrank.export.peers import flashrank_scores, open_fastembed, open_flashrank, open_sentence_transformers
 from distilrank.models.load import quiet_transformers
 
 Logits = NDArray[Any]
@@ -42,9 +36,7 @@ def run_sentence_transformers(folder: ModelFolder) -> Logits:
     Raises:
         ModelError: ``rank`` does not order by these scores.
     """
-    library: Any = importlib.import_module("sentence_transformers")
-    with quiet_transformers():
-        model = library.CrossEncoder(str(folder.path), device="cpu", local_files_only=True)
+    model = open_sentence_transformers(folder.path)
     scores = np.asarray(model.predict(PAIRS, show_progress_bar=False), np.float64)
     if folder.labels == 1:
         ranked = [int(place["corpus_id"]) for place in model.rank(QUERY, list(PASSAGES), show_progress_bar=False)]
@@ -70,49 +62,18 @@ def run_onnxruntime(folder: ModelFolder) -> Logits:
 
 def run_fastembed(folder: ModelFolder) -> Logits:
     """``TextCrossEncoder`` with the folder as a model of the user's own."""
-    described: Any = importlib.import_module("fastembed.common.model_description")
-    cross_encoder: Any = importlib.import_module("fastembed.rerank.cross_encoder").TextCrossEncoder
-    name = f"local/{folder.path.resolve()}"
-    if name.lower() not in {model["model"].lower() for model in cross_encoder.list_supported_models()}:
-        source = described.ModelSource(hf=name)
-        cross_encoder.add_custom_model(model=name, sources=source, model_file="onnx/model.onnx")
-    model = cross_encoder(name, specific_model_path=str(folder.path), local_files_only=True)
-    return np.array(list(model.rerank(QUERY, PASSAGES)))
+    return np.array(list(open_fastembed(folder.path, folder.onnx).rerank(QUERY, PASSAGES)))
 
 
 def run_flashrank(folder: ModelFolder) -> Logits:
-    """``Ranker.rerank``, whose list of models has to be told of the folder.
+    """``Ranker.rerank``.
 
     Its scores are sigmoids in float32, which tell large logits apart in vain; those that agree as far as they can are
     returned as the logits expected.
     """
-    module: Any = importlib.import_module("flashrank.Ranker")
-    path = folder.path.resolve()
-    known = path.name in module.model_file_map
-    with _as_it_was(), np.errstate(over="ignore"):
-        module.model_file_map.setdefault(path.name, "onnx/model.onnx")
-        try:
-            ranker = module.Ranker(path.name, cache_dir=str(path.parent), log_level="WARNING")
-            texts = [{"id": place, "text": passage} for place, passage in enumerate(PASSAGES)]
-            ranked = ranker.rerank(module.RerankRequest(query=QUERY, passages=texts))
-        finally:
-            if not known:
-                del module.model_file_map[path.name]
-    scores = {each["id"]: float(each["score"]) for each in ranked}
-    probabilities = np.array([scores[place] for place in range(len(PASSAGES))])
+    with np.errstate(over="ignore"):
+        probabilities = flashrank_scores(open_flashrank(folder.path, folder.onnx), QUERY, PASSAGES)
     expected = folder.logits[:, 0].astype(np.float64)
     with np.errstate(divide="ignore"):
         logits = np.log(probabilities) - np.log1p(-probabilities)
     return np.where(np.abs(probabilities - 1 / (1 + np.exp(-expected))) < 1e-6, expected, logits)
-
-
-@contextmanager
-def _as_it_was() -> Iterator[None]:
-    """Put the root logger back as it was: FlashRank configures it."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.handlers[:] = handlers
