@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from distilrank.errors import ModelError
+from distilrank.evaluation.intervals import Interval
 from distilrank.export.quality import (
     Scored,
     batch_change,
     judge,
     largest_difference,
+    queries_needed,
     require_invariance,
     require_ranking,
     spread,
@@ -65,6 +68,27 @@ def test_what_is_lost_is_measured_against_the_margin(fp32: Scored, judged: Judge
     assert verdict.problems == (f"it loses {lost:.1%} of nDCG@10, more than the 1.0% allowed",)
     assert judge(worse, fp32, batch_change=0.0, margin=lost + 0.001).passed
     assert not judge(worse, fp32, batch_change=0.0, margin=lost - 0.001).passed
+
+
+def test_few_queries_are_said_to_be_few(fp32: Scored, judged: Judge) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.5 * spread(fp32.run), PASSAGES)
+    verdict = judge(changed(fp32, judged, noise), fp32, batch_change=0.0, margin=0.015)
+    assert verdict.lost.low < 0.015 < verdict.lost.high
+    off = (verdict.lost.high - verdict.lost.low) / 2
+    assert verdict.queries_needed == math.ceil(12 * (off / 0.015) ** 2)
+    assert f"12 queries are too few to tell on which side of the margin it is, about {verdict.queries_needed:,} " in (
+        verdict.doubt()
+    )
+    assert judge(fp32, fp32, batch_change=0.0).doubt() == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "needed"),
+    [(-0.03, 0.05, 1600), (0.0, 0.02, None), (0.02, 0.5, None), (-0.5, 0.005, None), (-0.01, 0.03, 400)],
+)
+def test_queries_needed_by_hand(low: float, high: float, needed: int | None) -> None:
+    assert queries_needed(Interval((low + high) / 2, low, high), 100, 0.01) == needed
+    assert queries_needed(Interval((low + high) / 2, low, high), 100, 0.0) is None
 
 
 def test_better_is_no_loss(fp32: Scored, judged: Judge) -> None:

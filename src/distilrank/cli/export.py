@@ -46,8 +46,8 @@ def export(
     The float file holds the weights, takes any batch and length, and is written only when its logits equal torch's to
     1e-4. After this, rank and Ranker need no torch. The 8-bit file is judged on your queries beside the float one:
     where it loses more of nDCG@10 than --margin, scores all alike, or lets a score depend on the batch, it is refused,
-    and more careful recipes are tried. What was found is in onnx/quality.json and on the card. The exit code is 1 when
-    none passed; the model then runs in fp32.
+    and other recipes are tried, smaller files first. What was found is in onnx/quality.json and on the card. The exit
+    code is 1 when none passed; the model then runs in fp32.
 
     \b
     Examples:

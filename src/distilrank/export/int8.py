@@ -1,6 +1,6 @@
 """An 8-bit file beside ``onnx/model.onnx``, written only when it ranks as well.
 
-Recipes are tried from the fastest to the most careful, each judged on the user's queries, and the first that passes is
+Recipes are tried from the smallest file to larger ones, each judged on the user's queries, and the first that passes is
 kept. What was tried, with numbers and reasons, is in ``onnx/quality.json``, which ``Ranker`` reads to choose a file.
 """
 
@@ -44,8 +44,18 @@ PAIRS_ALONE = 32
 SENSITIVITY_PAIRS = 32
 """By which the products are put in the order of the harm that 8 bits do."""
 
+EMBEDDINGS = "embeddings"
+"""Their name among the parts that 8 bits may harm."""
+
+SHARES_KEPT = (0.1, 0.25, 0.5)
+"""Of the products that are left in fp32, in recipes after the first."""
+
+LEAST_SAVING = 1 / 3
+"""Of the float file's size: a fallback that saves less is not worth a second file."""
+
 Method = Literal["auto", "static", "dynamic"]
-"""``auto`` tries static scales first: they are as fast, and a score does not depend on the batch."""
+"""``auto`` tries static scales first: they are as fast, and a score does not depend on the batch. For that reason alone
+a larger static file comes before a dynamic one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +64,18 @@ class Trial:
 
     recipe: Recipe
     verdict: Verdict
-    megabytes: float
+    bytes: int
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the file, in units of 1,000,000 bytes."""
+        return self.bytes / 1e6
 
     def sentence(self) -> str:
         """Say it in a sentence without its full stop."""
         outcome = "passed" if self.verdict.passed else f"refused: {'; '.join(self.verdict.problems)}"
-        return f"int8 ({self.recipe.described()}): {self.verdict.sentence()}; {outcome}"
+        doubt = f" ({self.verdict.doubt()})" if self.verdict.doubt() else ""
+        return f"int8 ({self.recipe.described()}): {self.verdict.sentence()}; {outcome}{doubt}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +137,24 @@ def export_int8(
     require_ranking(reference)
     ranges = measure_ranges(graph, tokenizer, pairs)
     first = Recipe(arithmetic=arithmetic or cpu.arithmetic, embeddings=embeddings)
-    path = float_file.with_name(first.file_name)
+    path, float_bytes = float_file.with_name(first.file_name), float_file.stat().st_size
     trials: list[Trial] = []
     for recipe in _recipes(first, method, graph, ranges, tokenizer, alone[:SENSITIVITY_PAIRS]):
-        content = quantise(graph, recipe, ranges).SerializeToString()
-        small = scorer(content)
-        verdict = judge(evaluate(small), reference, batch_change=batch_change(small, alone), margin=margin)
-        trials.append(Trial(recipe=recipe, verdict=verdict, megabytes=len(content) / 1e6))
+        made = quantise(graph, recipe, ranges).SerializeToString()
+        if trials and len(made) > (1.0 - LEAST_SAVING) * float_bytes:
+            sizes = f"{len(made) / 1e6:,.1f} MB of {float_bytes / 1e6:,.1f} MB in fp32"
+            tell(f"int8 ({recipe.described()}): not tried, {sizes} is no saving")
+            continue
+        content, small = made, scorer(made)
+        least_tau = max((each.verdict.kendall_tau for each in trials if each.verdict.loses_too_much), default=-1.0)
+        verdict = judge(
+            evaluate(small),
+            reference,
+            batch_change=batch_change(small, alone),
+            margin=margin,
+            least_tau=least_tau,
+        )
+        trials.append(Trial(recipe=recipe, verdict=verdict, bytes=len(content)))
         tell(trials[-1].sentence())
         if verdict.passed:
             break
@@ -184,15 +211,21 @@ def _recipes(
     tokenizer: PairTokenizer,
     pairs: Sequence[tuple[str, str]],
 ) -> Iterator[Recipe]:
-    """Yield recipes from the fastest to the most careful; what costs time is found out when it is first needed."""
+    """Yield recipes by the size of their files; what costs time is found out when it is first needed.
+
+    Embeddings are by far the largest part of a small model, so they stay in fp32 last of all, and only where they
+    suffer more than any product does.
+    """
     first = replace(first, activations="dynamic" if method == "dynamic" else "static")
     yield first
     worst = _most_harmed(first, graph, ranges, tokenizer, pairs)
-    for share in (0.1, 0.25, 0.5):
-        kept = worst[: max(1, round(share * len(worst)))]
-        yield replace(first, keep=frozenset(kept), embeddings=first.embeddings and share < 0.25)
+    harmed = [name for name in worst if name != EMBEDDINGS]
+    for share in SHARES_KEPT:
+        yield replace(first, keep=frozenset(harmed[: max(1, round(share * len(harmed)))]))
+    if worst[0] == EMBEDDINGS:
+        yield replace(first, embeddings=False)
     if method == "auto":
-        yield replace(first, activations="dynamic", embeddings=False)
+        yield replace(first, activations="dynamic")
 
 
 def _most_harmed(
@@ -202,18 +235,18 @@ def _most_harmed(
     tokenizer: PairTokenizer,
     pairs: Sequence[tuple[str, str]],
 ) -> list[str]:
-    """Return the names of the products, first the one whose 8 bits change the scores most by themselves."""
-    names = list(products(graph))
+    """Return the products and the embeddings, first what changes the scores most when it alone has 8 bits."""
+    names = frozenset(products(graph))
 
     def scores(content: onnx.ModelProto) -> NDArray[np.float32]:
         return PairNetwork(open_session(content.SerializeToString()), tokenizer).score(pairs)
 
     expected = scores(graph)
     harm = {}
-    for name in names:
-        alone = replace(recipe, keep=frozenset(names) - {name}, embeddings=False)
+    for name in sorted(names) + [EMBEDDINGS] * recipe.embeddings:
+        alone = replace(recipe, keep=names - {name}, embeddings=name == EMBEDDINGS)
         harm[name] = float(np.abs(scores(quantise(graph, alone, ranges)) - expected).mean())
-    return sorted(names, key=lambda name: -harm[name])
+    return sorted(harm, key=lambda name: -harm[name])
 
 
 def _record(float_file: Path, path: Path, trials: Sequence[Trial], *, facts: Mapping[str, Any]) -> None:
@@ -236,6 +269,7 @@ def _record(float_file: Path, path: Path, trials: Sequence[Trial], *, facts: Map
             "per_channel": trial.recipe.per_channel,
             "embeddings": trial.recipe.embeddings,
             "kept_in_fp32": sorted(trial.recipe.keep),
+            "bytes": trial.bytes,
             **trial.verdict.as_dict(),
         }
         for trial in trials

@@ -2,10 +2,16 @@
 
 What is refused: more of the measure lost than the margin allows; scores that raise an alarm which the float file's do
 not (one score for all passages, the order of the input, ties); and a score that depends on what else is in the batch.
+
+On few queries the loss is mostly chance: its interval is wider than the margin. Then a verdict says so, and how many
+queries would do. And of several files the first with a lucky draw would pass, so one that comes after files that lost
+too much must also agree more with the float file's order than they do. Kendall's tau sees every pair of passages, and
+is far less a matter of chance than nDCG@10.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -65,6 +71,8 @@ class Verdict:
         largest_difference: Of a score from the float file's.
         batch_mates: Largest change of a score by what else is in the batch, in standard deviations of a query's
             scores by the float file.
+        loses_too_much: Whether the loss is beyond the margin.
+        queries_needed: About how many queries would tell on which side of the margin the loss is; None where these do.
         problems: Why it is refused, a clause each; none where it passed.
     """
 
@@ -75,6 +83,8 @@ class Verdict:
     kendall_tau: float
     largest_difference: float
     batch_mates: float
+    loses_too_much: bool = False
+    queries_needed: int | None = None
     problems: tuple[str, ...] = ()
 
     @property
@@ -94,8 +104,19 @@ class Verdict:
             f"{self.kendall_tau:.3f}, largest difference of a score {self.largest_difference:.2g}"
         )
 
+    def doubt(self) -> str:
+        """Return a clause on how little these queries can tell; empty where they tell enough."""
+        if self.queries_needed is None:
+            return ""
+        return (
+            f"{self.queries:,} queries are too few to tell on which side of the margin it is, about "
+            f"{self.queries_needed:,} would do"
+        )
 
-def judge(quantised: Scored, fp32: Scored, *, batch_change: float, margin: float = MARGIN) -> Verdict:
+
+def judge(
+    quantised: Scored, fp32: Scored, *, batch_change: float, margin: float = MARGIN, least_tau: float = -1.0
+) -> Verdict:
     """Compare the two.
 
     Args:
@@ -103,6 +124,7 @@ def judge(quantised: Scored, fp32: Scored, *, batch_change: float, margin: float
         fp32: What the float file did on the same queries.
         batch_change: Largest change of a score of the quantised file by what else is in the batch.
         margin: Share of the measure that may be lost.
+        least_tau: Largest Kendall's tau of the files that lost too much before; one below it is no better than they.
 
     Raises:
         ModelError: The float file's measure is zero, so that there is nothing to keep.
@@ -113,9 +135,16 @@ def judge(quantised: Scored, fp32: Scored, *, batch_change: float, margin: float
         raise ModelError(f"the model's {MEASURE} is 0 on these queries, so no loss can be measured; give other --data")
     lost = Interval(1.0 - kept.mean, 1.0 - kept.high, 1.0 - kept.low)
     batch_mates = batch_change / spread(fp32.run)
+    taus = kendall_tau(quantised.run, fp32.run)
+    tau = float(np.mean(list(taus.values()))) if taus else 1.0
     problems = []
-    if not lost.mean <= margin:
+    loses_too_much = not lost.mean <= margin
+    if loses_too_much:
         problems.append(f"it loses {lost.mean:.1%} of {MEASURE}, more than the {margin:.1%} allowed")
+    elif not tau >= least_tau:
+        problems.append(
+            f"it loses less than a file that agrees more with fp32 (Kendall's tau {least_tau:.3f}), which is chance"
+        )
     known = {finding.check for finding in _alarms(fp32.run, "the float file")}
     problems += [each.message for each in _alarms(quantised.run, "it") if each.check not in known]
     if not batch_mates <= INT8_BATCH_MATES:
@@ -123,17 +152,30 @@ def judge(quantised: Scored, fp32: Scored, *, batch_change: float, margin: float
             f"a pair's score changes by up to {batch_mates:.2f} standard deviations of its query's scores with what "
             f"else is in the batch, more than the {INT8_BATCH_MATES:g} allowed"
         )
-    taus = kendall_tau(quantised.run, fp32.run)
+    queries = len(theirs.query_ids)
     return Verdict(
-        queries=len(theirs.query_ids),
+        queries=queries,
         fp32=theirs.interval(MEASURE),
         quantised=ours.interval(MEASURE),
         lost=lost,
-        kendall_tau=float(np.mean(list(taus.values()))) if taus else 1.0,
+        kendall_tau=tau,
         largest_difference=largest_difference(quantised.run, fp32.run),
         batch_mates=batch_mates,
+        loses_too_much=loses_too_much,
+        queries_needed=queries_needed(lost, queries, margin),
         problems=tuple(problems),
     )
+
+
+def queries_needed(lost: Interval, queries: int, margin: float) -> int | None:
+    """Return about how many queries would show a loss to within the margin; None where these tell enough.
+
+    They do where the interval reaches no further than the margin to either side, or lies on one side of it. It becomes
+    half as wide with four times the queries.
+    """
+    off = (lost.high - lost.low) / 2
+    is_told = off <= margin or not lost.low <= margin < lost.high
+    return None if is_told or not margin else math.ceil(queries * (off / margin) ** 2)
 
 
 def require_ranking(fp32: Scored) -> None:
