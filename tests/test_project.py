@@ -143,7 +143,7 @@ def test_missing_libraries_are_sent_to_the_extra_that_has_them() -> None:
 
 
 def test_every_library_imported_is_declared() -> None:
-    declared = libraries(PROJECT["dependencies"]) | libraries(["distilrank[all,adapters]"])
+    declared = libraries(PROJECT["dependencies"]) | libraries(["distilrank[all,adapters,openvino]"])
     own = {"distilrank", "__future__"} | set(sys.stdlib_module_names)
     for path, tree in sources():
         for name in imported(tree):

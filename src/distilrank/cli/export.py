@@ -39,6 +39,9 @@ def export(
     tune: Annotated[
         bool, typer.Option("--tune", help="Measure threads and batch size on this machine; kept in runtime.json.")
     ] = False,
+    openvino: Annotated[
+        bool, typer.Option("--openvino", help="Also write OpenVINO's files, after comparing them with onnxruntime.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
 ) -> None:
     r"""Write onnx/model.onnx into a model folder, after comparing it with torch; and, on request, an 8-bit file.
@@ -81,6 +84,10 @@ def export(
             _show(made.path)
         else:
             _say("no 8-bit file passed, so the model runs in fp32; onnx/quality.json has the numbers")
+    if openvino:
+        from distilrank.export.openvino import export_openvino
+
+        _show(export_openvino(model).with_suffix(".bin"))
     if tune:
         from distilrank.export.tune import tune as measure
 

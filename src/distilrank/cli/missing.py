@@ -17,6 +17,7 @@ EXTRA_OF = {
     "matplotlib": "evaluate",
     "onnx": "export",
     "onnxscript": "export",
+    "openvino": "openvino",
     "prometheus_client": "serve",
     "pyarrow": "teach",
     "ray": "ray",

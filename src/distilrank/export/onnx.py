@@ -84,7 +84,8 @@ def write_float(graph: bytes, folder: Path, halves: Mapping[str, bytes] | None =
     path = folder / "onnx" / "model.onnx"
     if not (path.is_file() and path.read_bytes() == graph):
         stale = [path.with_name(name) for name in ("quality.json", "encoder.onnx", "head.onnx")]
-        for file in (*path.parent.glob("model_q*.onnx"), *stale, folder / "calibration.json"):
+        openvino = (folder / "openvino" / f"openvino_model.{suffix}" for suffix in ("xml", "bin"))
+        for file in (*path.parent.glob("model_q*.onnx"), *stale, *openvino, folder / "calibration.json"):
             file.unlink(missing_ok=True)
         atomic_write_bytes(path, graph)
     # The encoder last: where there is one, there is a head.
@@ -160,7 +161,7 @@ def check_halves(model: BiLstmForSequenceClassification, *, encoder: bytes, head
         (logits,) = both[1].run(["logits"], {"first": vectors[0], "second": vectors[1]})
         with torch.inference_mode():
             wanted = model.compare(*expected).numpy()
-        difference = max(difference, float(np.abs(logits - wanted).max()))
+        difference = float(np.maximum(difference, np.abs(logits - wanted).max()))  # keeps what is no number
     if not difference <= PARITY:
         raise ModelError(
             f"the halves of the ONNX graph differ from torch by {difference:.2g} in a logit, more than {PARITY:g}, "

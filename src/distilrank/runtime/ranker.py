@@ -6,20 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distilrank.data.passage_vectors import FOLDER, PassageVectors, vectors_identity
 from distilrank.data.tokens import PairTokenizer
-from distilrank.errors import ModelError, SettingsError
+from distilrank.errors import MissingExtraError, ModelError, SettingsError
 from distilrank.runtime.calibration import Calibration, require_calibration
 from distilrank.runtime.folder import Precision, network_file, require_folder, tuned
+from distilrank.runtime.openvino_session import FILE, OpenVinoSession
 from distilrank.runtime.pair_network import BATCH_TOKENS, LongPassages, PairNetwork
 from distilrank.runtime.session import open_session
 from distilrank.runtime.siamese import SiameseNetwork
 from distilrank.scorer import Scorer
+
+Backend = Literal["onnxruntime", "openvino"]
+"""``openvino`` runs what ``export --openvino`` left, in fp32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,7 @@ class Ranker:
         batch_tokens: int | None = None,
         max_tokens: int | None = None,
         precision: Precision = "auto",
+        backend: Backend = "onnxruntime",
         long_passages: LongPassages | None = None,
         passage_vectors: Path | None = None,
     ) -> Ranker:
@@ -72,24 +77,30 @@ class Ranker:
             batch_tokens: Limit on the padded tokens of a batch; None likewise, or ``BATCH_TOKENS``.
             max_tokens: Longest pair. None: what the folder says.
             precision: Which of its files is run.
+            backend: What runs it.
             long_passages: What becomes of passages that are longer. None: they are truncated.
             passage_vectors: Vectors that ``distilrank encode`` made, for a siamese network. None: those in the
                 folder, if there are any.
 
         Raises:
             ModelError: No such folder, no export in it, a broken one, or a classifier; vectors of other weights.
+            MissingExtraError: The backend is not installed.
         """
         folder = require_folder(folder)
         stored = tuned(folder)
         threads = threads or stored.threads
         tokenizer = PairTokenizer.from_folder(folder, max_tokens)
+        if backend == "openvino" and precision == "int8":
+            raise SettingsError("8 bits are run by onnxruntime; leave out the precision or the backend")
         if (folder / "onnx" / "encoder.onnx").is_file():
+            if backend == "openvino":
+                raise ModelError(f"{folder} reads texts apart, by onnxruntime only; leave out the backend")
             if long_passages is not None:
                 raise ModelError(f"{folder} reads a passage by itself and whole; it takes no windows of long passages")
             return cls(_siamese(folder, tokenizer, passage_vectors, threads=threads), folder=folder)
         if passage_vectors is not None:
             raise ModelError(f"{folder} reads query and passage together, so it cannot use passage vectors")
-        file = network_file(folder, precision)
+        file = folder / FILE if backend == "openvino" else network_file(folder, precision)
         session = _open(file, folder, threads)
         labels = session.get_outputs()[0].shape[-1]
         if labels != 1:
@@ -162,10 +173,15 @@ def _siamese(
 
 
 def _open(path: Path, folder: Path, threads: int | None) -> Any:
+    again = f"distilrank export {folder}{' --openvino' if path.name == FILE.name else ''}"
+    if not path.is_file():
+        raise ModelError(f"{folder} holds no {path.relative_to(folder)}; run: {again}")
     try:
-        return open_session(path, threads=threads)
-    except Exception as error:  # onnxruntime's own errors share no public base
-        raise ModelError(f"{path} cannot be loaded; run: distilrank export {folder}") from error
+        return (OpenVinoSession if path.name == FILE.name else open_session)(path, threads=threads)
+    except MissingExtraError:
+        raise
+    except Exception as error:  # the libraries' own errors share no public base
+        raise ModelError(f"{path} cannot be loaded; run: {again}") from error
 
 
 def ranked(scores: NDArray[np.float32], passages: Sequence[str], *, top_k: int | None = None) -> list[RankedPassage]:
