@@ -27,11 +27,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 quickstart: $(INSTALLED) ## a real collection, a teacher, a student and the proof, under 15 minutes on two cores
 	$(BIN)/distilrank quickstart --out $(OUT)
 
-check: $(INSTALLED) ## format, lint, types and the direction of imports
+check: $(INSTALLED) ## format, lint, types, the direction of imports, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/audit.py
 
 format: $(INSTALLED) ## put the code into the form that `make check` wants
 	$(BIN)/ruff check --fix .
