@@ -23,6 +23,8 @@ from distilrank.models.load import load_model
 from distilrank.models.save import save_model
 from distilrank.models.scorer import TorchScorer
 from distilrank.records import Run
+from distilrank.runtime.ranker import Ranker
+from distilrank.workflows.export import Int8Settings, export_quantised
 from tests.tiny import WORDS, tiny_export, tiny_model, tiny_tokenizer
 
 Command = Callable[..., tuple[int, str, str]]
@@ -471,3 +473,32 @@ def test_help_has_examples(command: Command) -> None:
     code, shown, _ = command("--help")
     assert code == 0
     assert '--run BM25 --measures "nDCG@10 RR(rel=2)@10 AP(rel=2)"\n' in shown
+
+
+def test_the_8_bit_file_is_measured_when_asked_for(command: Command, data: Path, tmp_path: Path) -> None:
+    student = tmp_path / "student"
+    save_model(tiny_model(hidden=32), tiny_tokenizer(), student)
+    code, _, err = command(student, "--data", data, "--precision", "int8")
+    assert code == 2
+    assert "has no 8-bit file" in err
+    made = export_quantised(student, data=str(data), settings=Int8Settings(split="test", margin=0.9))
+    assert made.path is not None
+    out, reranked = tmp_path / "out.json", tmp_path / "out.trec"
+    code, _, err = command(
+        student, "--data", data, "--precision", "int8", "--json", out, "--out-run", reranked, "--threads", "1"
+    )
+    assert code == 0, err
+    eight, floating = (Ranker.load(student, precision=each, threads=1) for each in ("int8", "fp32"))
+    for query_id, scores in read_run(reranked).items():
+        pairs = [(QUERIES[query_id], PASSAGES[doc_id]) for doc_id in scores]
+        assert list(scores.values()) == pytest.approx(eight.score(pairs).tolist(), abs=1e-5)
+        assert list(scores.values()) != pytest.approx(floating.score(pairs).tolist(), abs=1e-5)
+    record = json.loads(out.read_text())
+    assert record["settings"]["precision"] == "int8"
+    assert any(name.startswith("student: model_q") for name in record["inputs"])
+
+
+def test_precision_is_of_a_ranker(command: Command, data: Path) -> None:
+    code, _, err = command("--data", data, "--precision", "int8")
+    assert code == 2
+    assert "--precision goes with a model" in err

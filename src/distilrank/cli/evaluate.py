@@ -57,6 +57,9 @@ def evaluate(
     passage_vectors: Annotated[
         Path | None, typer.Option(help="Vectors that encode made; those in the model's folder by default.")
     ] = None,
+    precision: Annotated[
+        Literal["fp32", "int8", "auto"], typer.Option(help="Of the model: the float file, or the 8-bit one of export.")
+    ] = "fp32",
     threads: Annotated[int | None, typer.Option(help="Processor threads; all cores by default.")] = None,
     skip_bad: Annotated[int, typer.Option(help="Bad lines that may be skipped; they are listed.")] = 0,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
@@ -76,6 +79,7 @@ def evaluate(
       distilrank evaluate --data data/trec_dl19 --run BM25 --measures "nDCG@10 RR(rel=2)@10 AP(rel=2)"
       distilrank evaluate runs/student --data data/nfcorpus --run bm25.trec --depth 50 --out-run reranked.trec
       distilrank evaluate runs/student --data runs/docs --aggregate MaxP --baseline runs/teacher
+      distilrank evaluate runs/student --data runs/nfcorpus --precision int8 --baseline float.trec
       distilrank evaluate runs/sst2-student --data runs/sst2 --split dev --teacher runs/sst2-teacher
     """
     from distilrank.data.lines import BadLines
@@ -87,6 +91,8 @@ def evaluate(
         raise InputError("--card goes with the folder of a model")
     if passage_vectors is not None and model is None:
         raise InputError("--passage-vectors goes with a model")
+    if precision != "fp32" and model is None:
+        raise InputError("--precision goes with a model")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}, give at least 1")
     bad = BadLines(allowed=skip_bad)
@@ -94,6 +100,7 @@ def evaluate(
     machine: dict[str, Any] = {"threads": threads, "offline": offline}
     if is_classification_data(data):
         given = {"--run": run, "--measures": measures, "--depth": depth, "--aggregate": aggregate}
+        given["--precision"] = None if precision == "fp32" else precision
         _refuse(data, {**given, "--collection": collection, "--out-run": out_run, "--passage-vectors": passage_vectors})
         _classify(model, Path(data), split, max_queries, json_file, bad, **compared, **machine)
         return
@@ -104,6 +111,7 @@ def evaluate(
         max_queries=max_queries,
         aggregate=aggregate,
         k=k,
+        precision=precision,
     )
     machine["passage_vectors"] = passage_vectors
     evaluated = evaluate_ranking(

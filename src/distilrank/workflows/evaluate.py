@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from distilrank.data.files import file_hash, read_json
 from distilrank.data.lines import BadLines
@@ -20,6 +21,7 @@ from distilrank.evaluation.evaluate import Evaluation, evaluate_runs
 from distilrank.evaluation.measures import DEFAULT_MEASURES, Measures, measure, measure_name
 from distilrank.evaluation.rerank import require_texts, rerank, shorten
 from distilrank.records import Qrels, Query, Run
+from distilrank.runtime.folder import Precision, network_file
 from distilrank.scorer import Scorer
 from distilrank.workflows.alarms import query_leak, ranker_alarms
 from distilrank.workflows.candidates import bm25_candidates
@@ -46,6 +48,7 @@ class EvaluateSettings:
         aggregate: How scores of passages become scores of documents, whose ids the judgements use; None takes MaxP
             where ``prepare`` cut documents to passages, and elsewhere passages are what is judged.
         k: Of the aggregation k-MaxAvgP.
+        precision: Which file of an exported system under test is run; all others run fp32.
         seed: Of bootstrap and randomisation test.
     """
 
@@ -55,6 +58,7 @@ class EvaluateSettings:
     max_queries: int | None = None
     aggregate: Aggregation | None = None
     k: int = 3
+    precision: Precision = "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -144,8 +148,9 @@ def evaluate_ranking(
         if system.model is None:
             ranked = candidates if name == contest.first else _read(system, source, qrels, settings)
         else:
-            vectors = passage_vectors if name == contest.tested else None
-            scorer = load_scorer(system.model, threads=threads, offline=offline, passage_vectors=vectors)
+            own: dict[str, Any] = {"passage_vectors": passage_vectors, "precision": settings.precision}
+            own = own if name == contest.tested else {}
+            scorer = load_scorer(system.model, threads=threads, offline=offline, **own)
             ranked = _rerank(scorer, source, candidates, qrels, name=name)
         if name in (contest.tested, contest.teacher) and name != contest.first:
             looked_at[name] = ranked
@@ -164,7 +169,7 @@ def evaluate_ranking(
     return Evaluated(
         evaluation=evaluation,
         run=made[contest.tested],
-        inputs=_inputs(source.ranking, contest),
+        inputs=_inputs(source.ranking, contest, settings.precision),
         settings=settings,
         alarms=_alarms(looked_at, candidates, contest, evaluation, source.ranking.queries, qrels),
     )
@@ -356,7 +361,10 @@ def _read(system: System, source: _Source, qrels: Qrels, settings: EvaluateSetti
     return run if settings.max_queries is None else shorten(run, query_ids=qrels)
 
 
-def _inputs(source: RankingData, contest: Contest) -> dict[str, Path]:
+def _inputs(source: RankingData, contest: Contest, precision: Precision) -> dict[str, Path]:
     """Return the files behind the data and the systems, by name."""
     files = {f"{name}: {path.name}": path for name, system in contest.systems.items() for path in system.files}
+    if precision != "fp32" and (model := contest.systems[contest.tested].model) is not None:
+        chosen = network_file(Path(model), precision)
+        files[f"{contest.tested}: {chosen.name}"] = chosen
     return {**input_files(source, ()), **files}

@@ -55,6 +55,10 @@ def load_scorer(
             passage_vectors=passage_vectors,
             long_passages=long_passages,
         )
+    if precision == "int8":
+        raise ModelError(
+            f"{model} has no 8-bit file; make one with: distilrank export {model} --precision int8 --data ..."
+        )
     if long_passages is not None:
         raise ModelError(f"windows of long passages are read by exported networks; run: distilrank export {model}")
     scorer = load_network(model, threads=threads, offline=offline)
