@@ -10,8 +10,9 @@ INSTALLED := .venv/.installed
 ADAPTERS := .venv-adapters
 OUT ?= runs/quickstart
 WORKERS ?= 2
+SCALE ?= smoke
 
-.PHONY: setup quickstart check format test slow adapters bench mutants docs help
+.PHONY: setup quickstart check format test slow adapters bench study mutants docs help
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +55,10 @@ $(ADAPTERS)/.installed: pyproject.toml constraints.txt
 
 bench: $(INSTALLED) ## the measurements under benchmarks/, one after the other
 	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+study: $(INSTALLED) ## the papers' claims on real data; SCALE=smoke, cpu or gpu (docs/study.md)
+	$(BIN)/python -m study run --scale $(SCALE)
+	$(BIN)/python -m study tables --scale $(SCALE) --page $(if $(filter smoke,$(SCALE)),runs/study/smoke/results.md,docs/results.md)
 
 mutants: $(INSTALLED) ## break the code on purpose, line by line; every break must fail a test
 	$(BIN)/python tools/mutants.py --preload numpy,torch,transformers,accelerate,onnxruntime

@@ -1,0 +1,110 @@
+"""``python -m study``: see the package's docstring; ``make study SCALE=cpu`` runs it all."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+
+from distilrank.data.files import atomic_write, read_json
+from study.plan import SCALES, Plan
+from study.plan_page import plan_page
+from study.run import CellError, Study
+from study.tables import results_page
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the verb; return 1 when a cell failed or gave other numbers, else 0."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=("plan", "run", "tables", "repeat"))
+    parser.add_argument("cells", nargs="*", help="names of cells, with * for any text; all by default")
+    parser.add_argument("--scale", choices=tuple(SCALES), default="smoke")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"))
+    parser.add_argument("--results", type=Path, default=Path("results/study"))
+    parser.add_argument("--teacher", type=Path, default=Path("study/teacher"))
+    parser.add_argument("--page", type=Path, help="the page that plan and tables write; printed otherwise")
+    options = parser.parse_args(arguments)
+    runs = options.runs / options.scale
+    plan = Plan(scale=SCALES[options.scale], data=options.data, runs=runs, teacher=options.teacher)
+    results = options.results / options.scale
+    if options.verb == "plan":
+        return _write(plan_page(plan), options.page)
+    if options.verb == "tables":
+        return _write(results_page(plan, results), options.page)
+    study = Study(plan, results)
+    wanted = options.cells or ["*"]
+    if options.verb == "repeat":
+        return _repeat(study, wanted)
+    chosen = [cell for cell in study.cells.values() if any(fnmatch(cell.name, each) for each in wanted)]
+    failed = 0
+    for number, cell in enumerate(chosen, start=1):
+        began = time.perf_counter()
+        done = study.is_done(cell)
+        print(f"{number}/{len(chosen)}  {cell.name}{': done' if done else ''}", flush=True)
+        try:
+            study.run(cell)
+        except CellError as error:
+            failed += 1
+            print(f"error: {error}", file=sys.stderr)
+        if not done:
+            print(f"      {(time.perf_counter() - began) / 60:.1f} min", flush=True)
+    return 1 if failed else 0
+
+
+def _repeat(study: Study, wanted: Sequence[str]) -> int:
+    """Run cells again from their seeds and compare every number per query; two drawn at random by default."""
+    trained = [name for name, cell in study.cells.items() if cell.judged_on and cell.commands and study.is_done(cell)]
+    names = random.sample(trained, min(2, len(trained))) if list(wanted) == ["*"] else list(wanted)
+    different = 0
+    for name in names:
+        cell = study.cells[name]
+        with tempfile.TemporaryDirectory(prefix="study-") as folder, set_aside(study.plan.folder(name)):
+            Study(study.plan, Path(folder)).run(cell)
+            for test_set in cell.judged_on:
+                file = f"{name}.{test_set}.json"
+                same = _numbers(study.results / file) == _numbers(Path(folder) / file)
+                different += not same
+                print(f"{name} on {test_set}: {'the same numbers' if same else 'OTHER NUMBERS'}")
+    return 1 if different or not names else 0
+
+
+@contextmanager
+def set_aside(folder: Path) -> Iterator[None]:
+    """Have a folder out of the way, and put it back in the place of what was made there meanwhile."""
+    aside = folder.with_name(f"{folder.name}.aside")
+    if folder.is_dir():
+        folder.rename(aside)
+    try:
+        yield
+    finally:
+        if aside.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+
+
+def _numbers(file: Path) -> object:
+    """Return a result's values, per query where it has them."""
+    content = read_json(file)
+    return content.get("per_query") or content["systems"]
+
+
+def _write(page: str, path: Path | None) -> int:
+    if path is None:
+        print(page, end="")
+        return 0
+    with atomic_write(path) as file:
+        file.write(page)
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

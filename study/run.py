@@ -1,0 +1,169 @@
+"""Run cells: each command in a process of its own that starts with the libraries imported, and what came of it kept."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from distilrank.data.files import file_hash, library_versions, read_json, write_json
+from distilrank.runtime.folder import network_file
+from study.cells import Cell, by_name, keys, start_hash, system_and_seed
+from study.plan import Plan
+
+PRELOADED = ["numpy", "torch", "transformers", "accelerate", "onnxruntime", "distilrank.cli.verbs"]
+FACTS = ".cell.json"
+
+
+class CellError(Exception):
+    """A command of a cell failed; its log says why."""
+
+
+class Study:
+    """Cells at one scale, their folders and their results.
+
+    Args:
+        plan: What is to be run.
+        results: Folder of the results, one file per cell and test set, and one of facts per cell.
+    """
+
+    def __init__(self, plan: Plan, results: Path) -> None:
+        self.plan, self.results = plan, results
+        self.cells = by_name(list(plan.cells()))
+        self.test_sets = plan.test_sets()
+        self.keys = keys(self.cells, self.test_sets, start=start_hash(plan.teacher, plan.data))
+
+    def is_done(self, cell: Cell) -> bool:
+        """Whether the cell's result is there, made by these very commands from these very inputs."""
+        facts = self.results / f"{cell.name}{FACTS}"
+        return facts.is_file() and read_json(facts)["key"] == self.keys[cell.name]
+
+    def has_folder(self, cell: Cell) -> bool:
+        """Whether what the cell makes is still on this machine."""
+        made = self.plan.folder(cell.name) / "study.json"
+        return made.is_file() and read_json(made)["key"] == self.keys[cell.name]
+
+    def run(self, cell: Cell) -> None:
+        """Run a cell and, first, those it needs whose folders are not here.
+
+        Raises:
+            CellError: A command failed.
+        """
+        if self.is_done(cell):
+            return
+        self.make(cell)
+        if cell.judged_on and not self.is_done(cell):
+            self.judge(cell)
+
+    def make(self, cell: Cell) -> None:
+        """Fill the cell's folder, after those of its needs."""
+        if self.has_folder(cell):
+            return
+        for need in cell.needs:
+            self.make(self.cells[need])
+        folder = self.plan.folder(cell.name)
+        marker = folder / "study.json"
+        if marker.is_file():  # made by other commands
+            shutil.rmtree(folder)
+        spent = [self._call(command, cell) for command in cell.commands]
+        folder.mkdir(parents=True, exist_ok=True)
+        if cell.name == "teacher":
+            self.judge(cell)  # for its runs, which all students are compared with
+        minutes = {kind: sum(each[kind] for each in spent) for kind in ("core_minutes", "minutes")}
+        write_json(marker, {"key": self.keys[cell.name], **minutes})
+
+    def judge(self, cell: Cell) -> None:
+        """Measure the cell's model on its test sets and write the results, the facts last."""
+        model = self.plan.teacher if cell.name == "teacher" else self.plan.folder(cell.model or cell.name)
+        runs: dict[str, str] = {}
+        for test_set in cell.judged_on:
+            out = self.results / f"{cell.name}.{test_set}.json"
+            told = f"evaluate {model} {self.test_sets[test_set]} --json {out}"
+            beside = self.plan.folder(_teacher_of(cell))
+            if test_set in _CLASSIFIED:
+                told += "" if cell.name.endswith("_teacher") else f" --teacher {beside}"
+            else:
+                run = self.plan.folder(cell.name) / f"{test_set}.trec"
+                told += f" --out-run {run} --precision {cell.precision}"
+                told += "" if cell.name == "teacher" else f" --teacher {beside / f'{test_set}.trec'}"
+            out.unlink(missing_ok=True)
+            self.results.mkdir(parents=True, exist_ok=True)
+            self._call(told, cell)
+            if test_set not in _CLASSIFIED:
+                runs[test_set] = file_hash(run)
+        system, seed = system_and_seed(cell.name)
+        marker = self.plan.folder(cell.name) / "study.json"
+        made = read_json(marker) if marker.is_file() else {"core_minutes": 0.0, "minutes": 0.0}  # the teacher is given
+        facts: dict[str, Any] = {
+            "key": self.keys[cell.name],
+            "system": system,
+            "seed": int(seed) if seed else None,
+            "commands": [f"distilrank {command}" for command in cell.commands],
+            "needs": list(cell.needs),
+            "training": {kind: made[kind] for kind in ("core_minutes", "minutes")},
+            "model": _weight(model, cell.precision),
+            "runs_sha256": runs,
+            "versions": library_versions(),
+            "cores": os.cpu_count(),
+        }
+        write_json(self.results / f"{cell.name}{FACTS}", facts)
+
+    def _call(self, command: str, cell: Cell) -> dict[str, float]:
+        """Run a command of distilrank in a process of its own, its output in the log of the cell."""
+        log = self.plan.runs / "logs" / f"{cell.name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=_command, args=(shlex.split(command), log, theirs))
+        child.start()
+        theirs.close()
+        child.join()
+        if child.exitcode != 0 or not ours.poll():
+            raise CellError(f"{cell.name}: distilrank {command}\n  failed with exit code {child.exitcode}; see {log}")
+        found: dict[str, float] = ours.recv()
+        return found
+
+
+_CLASSIFIED = ("sst2", "mrpc", "rte", "cola", "stsb")
+
+
+def _teacher_of(cell: Cell) -> str:
+    """Return the cell that the student imitates."""
+    task = cell.name.split("_")[0]
+    return f"{task}_teacher" if task in _CLASSIFIED else "teacher"
+
+
+def _weight(model: Path, precision: Literal["fp32", "int8"]) -> dict[str, Any]:
+    """Return the model's parameters and the megabytes of what runs of it."""
+    manifest = model / "manifest.json"
+    parameters = read_json(manifest).get("parameters") if manifest.is_file() else None
+    graph = network_file(model, precision) if (model / "onnx").is_dir() else None
+    return {"parameters": parameters, "onnx_megabytes": graph.stat().st_size / 1e6 if graph else None}
+
+
+def _command(arguments: Sequence[str], log: Path, result: Any) -> None:
+    """Be the process of one command."""
+    from distilrank.cli.app import build_app, run
+    from distilrank.cli.verbs import VERBS
+
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["distilrank", *arguments]
+    print(f"$ {shlex.join(sys.argv)}", flush=True)
+    began = time.perf_counter()
+    code = run(build_app(VERBS))
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cores_s = sum(each.ru_utime + each.ru_stime for each in used)
+    result.send({"minutes": (time.perf_counter() - began) / 60, "core_minutes": cores_s / 60})
+    result.close()
+    sys.stdout.flush()
+    os._exit(code)

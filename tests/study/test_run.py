@@ -1,0 +1,130 @@
+"""Running cells: nothing twice, nothing without its needs; and the tables that come of it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from study.__main__ import set_aside
+from study.cells import Cell
+from study.plan import SCALES, Plan
+from study.run import FACTS, Study
+from study.tables import results_page
+
+QUERIES = [f"q{i}" for i in range(30)]
+
+
+class TwoCells(Plan):
+    """A teacher, what two students need, and the students."""
+
+    def cells(self):  # type: ignore[no-untyped-def]
+        yield Cell(name="data", commands=("prepare",), minutes=1)
+        yield Cell(name="teacher", commands=(), needs=("data",), judged_on=("trec_dl19",), minutes=1)
+        for name, command in (
+            ("simplified-1", "good"),
+            ("simplified-2", "good"),
+            ("labels-1", "bad"),
+            ("labels-2", "bad"),
+        ):
+            yield Cell(name=name, commands=(command,), needs=("data", "teacher"), judged_on=("trec_dl19",), minutes=1)
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "model.safetensors").write_bytes(b"weights")
+    plan = TwoCells(scale=SCALES["cpu"], data=tmp_path, runs=tmp_path / "runs", teacher=tmp_path / "teacher")
+    study = Study(plan, tmp_path / "results")
+    calls: list[str] = []
+
+    def call(self: Study, command: str, cell: Cell) -> dict[str, float]:
+        calls.append(f"{cell.name}: {command.split()[0]}")
+        words = command.split()
+        if words[0] == "evaluate":
+            mean = {"teacher": 0.6, "simplified": 0.5}.get(cell.name.partition("-")[0], 0.2)
+            drawn = np.random.default_rng(len(cell.name)).normal(mean, 0.05, len(QUERIES))
+            values = dict(zip(QUERIES, drawn.tolist(), strict=True))
+            content = {"system": cell.name, "per_query": {"nDCG@10": {cell.name: values}}}
+            Path(words[words.index("--json") + 1]).write_text(json.dumps(content))
+            Path(words[words.index("--out-run") + 1]).write_text("run")
+        return {"core_minutes": 3.0, "minutes": 2.0}
+
+    monkeypatch.setattr(Study, "_call", call)
+    study.calls = calls  # type: ignore[attr-defined]
+    return study
+
+
+def calls(study: Any) -> list[str]:
+    told: list[str] = study.calls[:]
+    study.calls.clear()
+    return told
+
+
+def test_needs_come_first_and_nothing_is_run_twice(study: Study) -> None:
+    study.run(study.cells["simplified-1"])
+    assert calls(study) == ["data: prepare", "teacher: evaluate", "simplified-1: good", "simplified-1: evaluate"]
+    study.run(study.cells["simplified-1"])
+    assert calls(study) == []
+    study.run(study.cells["simplified-2"])
+    assert calls(study) == ["simplified-2: good", "simplified-2: evaluate"]
+
+
+def test_facts_say_what_was_run_and_what_it_cost(study: Study) -> None:
+    study.run(study.cells["simplified-2"])
+    facts = json.loads((study.results / f"simplified-2{FACTS}").read_text())
+    assert (facts["system"], facts["seed"]) == ("simplified", 2)
+    assert facts["commands"] == ["distilrank good"]
+    assert facts["training"] == {"core_minutes": 3.0, "minutes": 2.0}
+    assert set(facts["runs_sha256"]) == {"trec_dl19"}
+
+
+def test_a_committed_result_needs_no_folder_but_what_builds_on_it_does(study: Study, tmp_path: Path) -> None:
+    study.run(study.cells["simplified-1"])
+    calls(study)
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    study.run(study.cells["simplified-1"])
+    assert calls(study) == []
+    study.run(study.cells["labels-1"])  # on another machine: data and the teacher's runs are made again
+    assert calls(study) == ["data: prepare", "teacher: evaluate", "labels-1: bad", "labels-1: evaluate"]
+
+
+def test_other_inputs_make_a_cell_run_again(study: Study) -> None:
+    study.run(study.cells["simplified-1"])
+    calls(study)
+    (study.plan.teacher / "model.safetensors").write_bytes(b"others")
+    again = Study(study.plan, study.results)
+    again.run(again.cells["simplified-1"])
+    assert calls(study) == ["data: prepare", "teacher: evaluate", "simplified-1: good", "simplified-1: evaluate"]
+
+
+def test_a_folder_set_aside_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "cell"
+    folder.mkdir()
+    (folder / "kept").write_text("")
+    with suppress(RuntimeError), set_aside(folder):
+        folder.mkdir()
+        (folder / "new").write_text("")
+        raise RuntimeError
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+
+
+def test_tables_hold_means_over_seeds_and_who_is_better(study: Study) -> None:
+    assert "Not measured yet." in results_page(study.plan, study.results)
+    for cell in study.cells.values():
+        study.run(cell)
+    page = results_page(study.plan, study.results)
+    first = page[page.index("**trec_dl19, nDCG@10**") :]
+    rows = {line.split("|")[1].strip(): line.split("|") for line in first.split("\n\n")[1].splitlines()[2:]}
+    assert list(rows) == ["teacher", "simplified", "labels"]
+    values = [json.loads((study.results / f"simplified-{seed}.trec_dl19.json").read_text()) for seed in (1, 2)]
+    means = [np.mean(list(v["per_query"]["nDCG@10"][v["system"]].values())) for v in values]
+    assert float(rows["simplified"][2]) == pytest.approx(np.mean(means), abs=1e-4)
+    assert rows["simplified"][4].strip() == "2 seeds"
+    line = next(line for line in first.splitlines() if line.startswith("simplified against labels"))
+    assert float(line.split("p ")[-1]) < 0.05
+    assert "| simplified |" in page[page.index("## Cost and size") :]
