@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distilrank.evaluation.intervals import Interval
-from distilrank.evaluation.report.svg import INK, MUTED, SERIES, drawing, ticker, to_svg
+from distilrank.evaluation.report.svg import MUTED, SERIES, drawing, ticker, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_SIZE = (8.6, 4.6)
+"""Of the figure, in inches."""
+
 _LEAST, _MOST = 40.0, 900.0
 """Areas of marks, in square points."""
+
+_LETTER, _LINE = 7.0, 13.0
+"""Width of a letter and height of a line, in points."""
+
+_LIFTS = (5, -13, 19, -27, 33, -41, 47, -55)
+"""How far above its mark a name may stand, in points; the first that is free is taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +56,7 @@ def quality_latency_size(systems: Sequence[Placed], *, measure: str, passages: i
     """Draw systems, at least one; see the module."""
     front = pareto_front(systems)
     most = max((system.megabytes or 0.0 for system in systems), default=0.0)
-    with drawing(8.6, 4.6) as figure:
+    with drawing(*_SIZE) as figure:
         axes = figure.add_subplot()
         axes.plot(
             [system.ms for system in front],
@@ -58,9 +67,10 @@ def quality_latency_size(systems: Sequence[Placed], *, measure: str, passages: i
             linestyle=(0, (4, 3)),
             zorder=1,
         )
-        for place, system in enumerate(systems):
-            _mark(axes, system, most=most, colour=SERIES[place % len(SERIES)])
         _axes(axes, [system.ms for system in systems])
+        for place, system in enumerate(systems):
+            _mark(axes, system, area=_area(system, most), colour=SERIES[place % len(SERIES)])
+        _names(axes, systems, areas=[_area(system, most) for system in systems])
         axes.set_xlabel(f"median milliseconds for a query of {passages} passages (left is faster)")
         axes.set_ylabel(f"{measure} (up is better)")
         described = "; ".join(
@@ -79,19 +89,42 @@ def _axes(axes: Axes, times: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _mark(axes: Axes, system: Placed, *, most: float, colour: str) -> None:
-    quality, size = system.quality, system.megabytes
-    area = _LEAST if size is None else max(_LEAST, _MOST * size / most)
+def _area(system: Placed, most: float) -> float:
+    return _LEAST if system.megabytes is None else max(_LEAST, _MOST * system.megabytes / most)
+
+
+def _mark(axes: Axes, system: Placed, *, area: float, colour: str) -> None:
+    quality, shape = system.quality, "s" if system.megabytes is None else "o"
     axes.vlines(system.ms, quality.low, quality.high, color=colour, linewidth=2, alpha=0.45)
-    axes.scatter([system.ms], [quality.mean], s=area, marker="s" if size is None else "o", color=colour, alpha=0.8)
-    axes.annotate(
-        f"{system.name}{_size(system)}",
-        (system.ms, quality.mean),
-        (4 + math.sqrt(area / math.pi), 5),
-        textcoords="offset points",
-        color=INK,
-        fontweight="bold",
-    )
+    axes.scatter([system.ms], [quality.mean], s=area, marker=shape, color=colour, alpha=0.8)
+
+
+def _names(axes: Axes, systems: Sequence[Placed], *, areas: Sequence[float]) -> None:
+    """Write the names beside their marks, higher or lower where one would stand on another."""
+    width, height = (inches * 72 * 0.9 for inches in _SIZE)
+    (left, right), (bottom, top) = map(math.log, axes.get_xlim()), axes.get_ylim()
+    taken: list[tuple[float, float, float]] = []
+    for place, system in sorted(enumerate(systems), key=lambda each: each[1].ms):
+        text = f"{system.name}{_size(system)}"
+        aside = 4 + math.sqrt(areas[place] / math.pi)
+        start = (math.log(system.ms) - left) / (right - left) * width + aside
+        level = (system.quality.mean - bottom) / (top - bottom) * height
+        free = (lift for lift in _LIFTS if not any(_stands_on(start, level + lift, other) for other in taken))
+        lift = next(free, _LIFTS[0])
+        taken.append((start, start + _LETTER * len(text), level + lift))
+        axes.annotate(
+            text,
+            (system.ms, system.quality.mean),
+            (aside, lift),
+            textcoords="offset points",
+            color=SERIES[place % len(SERIES)],
+            fontweight="bold",
+        )
+
+
+def _stands_on(start: float, level: float, other: tuple[float, float, float]) -> bool:
+    """Tell whether a name would touch one that stands already, further left."""
+    return start < other[1] and abs(level - other[2]) < _LINE
 
 
 def _size(system: Placed) -> str:
