@@ -49,21 +49,24 @@ def answering(
     return asked
 
 
+def age(root: Path, seconds: float) -> None:
+    stamp = root / ".venv" / ".audited"
+    then = stamp.stat().st_mtime - seconds
+    os.utime(stamp, (then, then))
+
+
 def test_a_clean_answer_is_kept_for_a_day_and_for_these_versions(
     audit: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = answering(audit, monkeypatch, PINNED, {"name": "x", "skip_reason": "not on PyPI"})
+    line = "audit: 0 vulnerabilities known in 1 pinned versions; 1 others are not known to the advisory service"
     assert audit.main(root) == 0
-    assert capsys.readouterr().out == (
-        "audit: nothing is known against 1 pinned versions\n"
-        "audit: 1 pinned versions are not known to the advisory service\n"
-    )
+    assert capsys.readouterr().out == f"{line}\n"
     assert str(root / "constraints.txt") in asked[0]
+    age(root, 23 * 3600)
     assert audit.main(root) == 0
-    assert (len(asked), capsys.readouterr().out) == (1, "audit: clean less than a day ago\n")
-    stamp = root / ".venv" / ".audited"
-    yesterday = stamp.stat().st_mtime - audit.DAY_S - 1
-    os.utime(stamp, (yesterday, yesterday))
+    assert (len(asked), capsys.readouterr().out) == (1, f"{line} (asked a while ago)\n")
+    age(root, 2 * 3600)
     assert audit.main(root) == 0
     assert len(asked) == 2
     (root / "constraints.txt").write_text("numpy==2.0.1\n")
@@ -76,7 +79,9 @@ def test_what_is_known_fails_every_time(
 ) -> None:
     asked = answering(audit, monkeypatch, PINNED, KNOWN)
     assert audit.main(root) == audit.main(root) == 1
-    assert capsys.readouterr().out == 2 * "audit: numpy 2.0.0: PYSEC-1, mended in 2.0.1, 2.1\n"
+    assert capsys.readouterr().out == 2 * (
+        "audit: numpy 2.0.0: PYSEC-1, mended in 2.0.1, 2.1\naudit: 1 vulnerabilities known in 2 pinned versions\n"
+    )
     monkeypatch.setattr(audit, "ACCEPTED", {"PYSEC-2": "we never call it"})
     audit.main(root)
     assert asked[-1][-2:] == ["--ignore-vuln", "PYSEC-2"]
@@ -87,15 +92,32 @@ def test_what_could_not_be_asked_is_said_and_does_not_fail(
 ) -> None:
     asked = answering(audit, monkeypatch, stdout="", error="Traceback\nConnectionError: no route")
     assert audit.main(root) == audit.main(root) == 0
-    assert capsys.readouterr().out == 2 * "audit: NOT RUN, ConnectionError: no route\n"
-    assert len(asked) == 2  # that is nothing to be kept for a day
+    line = "audit: NOT RUN, ConnectionError: no route"
+    assert capsys.readouterr().out == f"{line}\n{line} (asked a while ago)\n"
+    age(root, 3601)
+    audit.main(root)
+    assert len(asked) == 2
 
     def slow(command: list[str], **options: Any) -> None:
         raise subprocess.TimeoutExpired(command, options["timeout"])
 
+    age(root, 3601)
     monkeypatch.setattr(audit.subprocess, "run", slow)
     assert audit.main(root) == 0
     assert "did not answer within 30 s" in capsys.readouterr().out
     monkeypatch.setattr(audit, "_is_installed", lambda: False)
     assert audit.main(root) == 0
-    assert "NOT RUN, pip-audit is not installed" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("audit: NOT RUN, pip-audit is not installed")
+
+
+@pytest.mark.parametrize("dependencies", [[], [{"name": "numpy", "skip_reason": "not found on PyPI"}]])
+def test_an_answer_about_nothing_is_no_clean_answer(
+    dependencies: list[Any],
+    audit: ModuleType,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answering(audit, monkeypatch, *dependencies)
+    assert audit.main(root) == 0
+    assert capsys.readouterr().out == "audit: NOT RUN, the advisory service knows none of the pinned packages\n"
