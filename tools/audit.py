@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_RUN = "audit: NOT RUN"
 CLEAN_KEPT_S = 24 * 3600
 LACK_KEPT_S = 3600
-LIMIT_S = 30
+LIMIT_S = 20
 """For one audit: a service that takes longer counts as not answering."""
 
 ACCEPTED: Mapping[str, str] = {}
