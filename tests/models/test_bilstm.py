@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from distilrank.errors import ModelError, SettingsError
 from distilrank.models.answers import Batch, answer
@@ -104,6 +105,27 @@ def test_padding_and_company_change_nothing(siamese: bool) -> None:
         answer(model, Batch.from_arrays(tokenizer.pad([item], length=max(1, len(item))))).logits for item in encoded
     ]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=0)
+
+
+def test_gradients_are_those_of_packed_sequences() -> None:
+    model = tiny_bilstm(siamese=False).double().train()
+    ids, lengths = torch.randint(1, 20, (5, 9)), torch.tensor([9, 4, 1, 7, 3])
+    wanted = torch.randn(5, 2 * model.config.hidden_size, dtype=torch.float64)
+    found = []
+    for packed in (False, True):
+        model.zero_grad()
+        if packed:
+            texts = pack_padded_sequence(model.embeddings(ids), lengths, batch_first=True, enforce_sorted=False)
+            vectors = torch.cat([*model.lstm(texts)[1][0]], dim=-1)
+        else:
+            vectors = model.encode(ids, lengths)
+        (vectors * wanted).sum().backward()
+        found.append({name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None})
+    ours, theirs = found
+    assert ours.keys() == theirs.keys()
+    assert {"lstm.weight_hh_l0", "lstm.weight_hh_l0_reverse", "embeddings.tuned.weight"} <= ours.keys()
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, theirs[name], rtol=1e-10, atol=1e-12)
 
 
 def test_a_text_does_not_depend_on_the_other_of_its_pair() -> None:
