@@ -23,8 +23,10 @@ def run_transformers(folder: ModelFolder) -> Logits:
 
     source = str(folder.path)
     with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-        model = AutoModelForSequenceClassification.from_pretrained(source, local_files_only=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source, local_files_only=True, trust_remote_code=False
+        ).eval()
     batch = tokenizer([QUERY] * len(PASSAGES), list(PASSAGES), padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
         return np.asarray(model(**batch).logits.float().numpy())
