@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_in_a_query_engine(adapter: Any, ranker: Ranker, nodes: list[Any], order
 
 
 def test_it_can_be_described(adapter: Any, ranker: Ranker) -> None:
-    told = adapter.DistilrankRerank(ranker=ranker, top_n=4).to_dict()
+    told = json.loads(adapter.DistilrankRerank(ranker=ranker, top_n=4).to_json())
     assert told["class_name"] == "DistilrankRerank"
     assert told["top_n"] == 4
 

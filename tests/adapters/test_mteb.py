@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from distilrank.data.files import file_hash
 from distilrank.evaluation.measures import measure
 from distilrank.export.onnx import export_onnx
 from distilrank.runtime.ranker import Ranker
 from tests.adapters.conftest import QUERY, TEXTS
+from tests.bilstms import saved_bilstm, tiny_bilstm, tiny_word_tokenizer
 from tests.tiny import tiny_model, tiny_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -87,6 +89,15 @@ def test_it_is_what_mteb_expects(adapter: Any, folder: Path, ranker: Ranker) -> 
     adapter.ModelMeta.model_validate(model.mteb_model_meta.model_dump())
     scores = model.predict([{"text": [QUERY] * 4}, {"text": [QUERY] * 2}], [{"text": list(TEXTS)}], hf_split="test")
     np.testing.assert_array_equal(scores, ranker.score([(QUERY, text) for text in TEXTS]))
+
+
+def test_a_network_in_halves_has_a_revision_too(adapter: Any, tmp_path: Path) -> None:
+    folder = saved_bilstm(tmp_path / "bilstm")
+    export_onnx(tiny_bilstm(), tiny_word_tokenizer(), folder)
+    model = adapter.DistilrankCrossEncoder(folder)
+    halves = [file_hash(folder / "onnx" / f"{half}.onnx")[:16] for half in ("encoder", "head")]
+    assert model.mteb_model_meta.revision == "-".join(halves)
+    assert adapter.DistilrankCrossEncoder(folder, "mine").mteb_model_meta.revision == "mine"
 
 
 def test_a_task_is_evaluated_as_we_would(adapter: Any, folder: Path, ranker: Ranker, task: Any, tmp_path: Path) -> None:

@@ -44,5 +44,4 @@ class DistilrankReRanker(pt.Transformer):
         """
         pt.validate.result_frame(inp, extra_columns=["query", self.text_field])
         scores = self.ranker.score(list(zip(inp["query"], inp[self.text_field], strict=True)))
-        scored = inp.drop(columns=["score", "rank"], errors="ignore").assign(score=np.asarray(scores, np.float64))
-        return pt.model.add_ranks(scored)
+        return pt.model.add_ranks(inp.assign(score=np.asarray(scores, np.float64)))
