@@ -2,10 +2,11 @@
 
 The same weights, the same queries with up to 100 passages each at their real lengths, the same limit on tokens and as
 many threads for everybody; every package runs its own code in a process of its own, and they take turns query by query,
-so that a noisy machine hits all alike. fastembed and FlashRank may live in another environment:
+so that a noisy machine hits all alike. fastembed and FlashRank live in another environment, because fastembed needs an
+older huggingface_hub than distilrank is built with; numpy, onnxruntime and tokenizers are the same there:
 
     python -m venv runs/peers
-    runs/peers/bin/pip install -c constraints.txt -e . fastembed flashrank
+    runs/peers/bin/pip install $(grep -E "^(numpy|onnxruntime|tokenizers)==" constraints.txt) -e . fastembed flashrank
     python benchmarks/ranking_speed.py runs/openqa/simplified-1 --data ../shared/data/trec_dl19 \
         --peers runs/peers/bin/python --peak --out results/benchmarks/ranking_speed.json
 
@@ -22,6 +23,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -30,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
 
 from distilrank.benchmark.entry import Entry
@@ -53,6 +56,7 @@ QUALITY = 0.005
 """Share of CrossEncoder's nDCG@10 that may be lost on the way."""
 PEAK_LENGTHS = (32, 64, 128, 256)
 PEAK_SIZES = (512, 1024, 2048)
+PROFILED_LENGTH = 128
 
 
 @contextmanager
@@ -138,11 +142,36 @@ def shares_of_peak(folder: Path, threads: int, clock: Callable[[], float], *, sm
         work = multiply_adds(read_json(folder / "config.json"), [length] * batch, last_layer_for_one=True)
         if work is None:
             break
-        ids = np.full((batch, length), 1000, np.int64)
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        given = {item.name: inputs[item.name] for item in session.get_inputs()}
+        given = one_batch(session, batch, length)
         shares[length] = 2e-9 * work.sum() / _fastest(lambda given=given: session.run(None, given), clock) / best
     return {"peak_billion_operations_per_second": best, "share_by_tokens": shares}
+
+
+def one_batch(session: Any, batch: int, length: int) -> dict[str, Any]:
+    """Return inputs of so many pairs of so many tokens."""
+    ids = np.full((batch, length), 1000, np.int64)
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    return {item.name: inputs[item.name] for item in session.get_inputs()}
+
+
+def time_by_operator(folder: Path, threads: int, *, small: bool) -> dict[str, float]:
+    """Return what share of a forward pass each operator takes, the slowest first, as onnxruntime's profiler has it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory() as temporary:
+        options.profile_file_prefix = str(Path(temporary) / "profile")
+        file = network_file(folder, "int8" if small else "fp32")
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        given = one_batch(session, BATCH_TOKENS // PROFILED_LENGTH, PROFILED_LENGTH)
+        for _ in range(20):
+            session.run(None, given)
+        events = read_json(session.end_profiling())
+    times: Counter[str] = Counter()
+    for event in events:
+        if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
+            times[event["args"]["op_name"]] += event["dur"]
+    return {name: time / times.total() for name, time in times.most_common()}
 
 
 def _fastest(work: Callable[[], object], clock: Callable[[], float]) -> float:
@@ -155,17 +184,21 @@ def _fastest(work: Callable[[], object], clock: Callable[[], float]) -> float:
 
 
 def all_shares(folder: Path, threads: int, clock: Callable[[], float]) -> dict[str, Any]:
-    """Measure and print the shares of both precisions, as far as there are files."""
+    """Measure and print shares of the peak and of the time, of both precisions as far as there are files."""
     found = {}
     for precision, small in (("fp32", False), ("int8", True)):
         if small and network_file(folder, "auto") == network_file(folder, "fp32"):
             continue
-        found[precision] = shares_of_peak(folder, threads, clock, small=small)
-        shares = ", ".join(f"{length}: {share:.0%}" for length, share in found[precision]["share_by_tokens"].items())
-        best = found[precision]["peak_billion_operations_per_second"]
+        measured = shares_of_peak(folder, threads, clock, small=small)
+        by_operator = time_by_operator(folder, threads, small=small)
+        found[precision] = {**measured, "time_by_operator": by_operator}
+        best = measured["peak_billion_operations_per_second"]
+        shares = ", ".join(f"{length}: {share:.0%}" for length, share in measured["share_by_tokens"].items())
+        slowest = ", ".join(f"{name} {share:.0%}" for name, share in list(by_operator.items())[:6])
         print(
             f"{precision}: {best:,.0f} billion operations/s of a square product; share of it by tokens a pair {shares}"
         )
+        print(f"{precision}: time by operator, pairs of {PROFILED_LENGTH} tokens: {slowest}")
     return found
 
 
@@ -183,7 +216,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--peers", help="a Python that has fastembed, FlashRank and distilrank")
-    parser.add_argument("--peak", action="store_true", help="measure the share of the matrix-product peak too")
+    parser.add_argument("--peak", action="store_true", help="share of the matrix-product peak, time by operator")
     parser.add_argument("--processor-time", action="store_true", help="count processor time, on a busy machine")
     parser.add_argument("--out", type=Path)
     return parser.parse_args(arguments)
