@@ -60,7 +60,8 @@ def bench(
         if data is not None:
             measured[data.workload.name] = _measure_on(data, search, processes, settings)
         systems = {name: _system(process) for name, process in processes.items()}
-    say("starting them in fresh processes")
+    if settings.starts > 1:
+        say("starting each in fresh processes")
     for entry in entries:
         starts = [*systems[entry.name].cold_starts, *cold_starts(entry, settings.starts - 1)]
         systems[entry.name] = replace(systems[entry.name], cold_starts=starts)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from distilrank.evaluation.intervals import Interval
-from distilrank.evaluation.report.pareto_plot import Placed, pareto_front, quality_latency_size
+from distilrank.evaluation.report.pareto_plot import Placed, pareto_front, quality_latency_size, unbeaten
 from distilrank.evaluation.report.svg import standalone
 
 
@@ -30,6 +30,14 @@ def test_the_front_holds_what_none_outdoes() -> None:
     assert pareto_front([STUDENT]) == [STUDENT]
 
 
+def test_a_small_one_is_outdone_by_none() -> None:
+    assert unbeaten(ALL) == [TEACHER, STUDENT, BM25]
+    small = placed("small", 500.0, 0.41, 5.0)
+    assert small not in pareto_front([*ALL, small])
+    assert unbeaten([*ALL, small]) == [TEACHER, STUDENT, BM25, small]
+    assert unbeaten([STUDENT, STUDENT]) == [STUDENT, STUDENT]  # neither is better
+
+
 def test_the_drawing() -> None:
     svg = standalone(quality_latency_size(ALL, measure="nDCG@10", passages=100))
     ElementTree.fromstring(svg)
@@ -38,7 +46,7 @@ def test_the_drawing() -> None:
     for text in ("BM25", "student &amp; &lt;co&gt;, 19 MB", "teacher, 90 MB", "nDCG@10 (up is better)"):
         assert text in texts, texts
     assert "median milliseconds for a query of 100 passages (left is faster)" in texts
-    assert "None outdoes BM25, student &amp; &lt;co&gt;, teacher" in svg
+    assert "None outdoes teacher, student &amp; &lt;co&gt;, BM25" in svg
     assert "teacher: nDCG@10 0.450 in 900.0 ms, 90 MB" in svg
 
 

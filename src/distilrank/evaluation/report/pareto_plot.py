@@ -1,4 +1,8 @@
-"""The drawing of a benchmark: quality against latency, with the size as area, and the systems that none outdoes."""
+"""The drawing of a benchmark: quality against latency, with the size as area.
+
+A dashed line joins the systems that none outdoes in quality and latency; a dark edge marks those that none outdoes in
+all three.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distilrank.evaluation.intervals import Interval
-from distilrank.evaluation.report.svg import MUTED, SERIES, drawing, ticker, to_svg
+from distilrank.evaluation.report.svg import INK, MUTED, SERIES, drawing, ticker, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,9 +56,22 @@ def pareto_front(systems: Sequence[Placed]) -> list[Placed]:
     return front
 
 
+def unbeaten(systems: Sequence[Placed]) -> list[Placed]:
+    """Return the systems than which none is at least as good, as fast and as small, and better in one of these."""
+
+    def values(system: Placed) -> tuple[float, float, float]:
+        return (system.ms, -system.quality.mean, system.megabytes or 0.0)
+
+    def outdoes(other: Placed, system: Placed) -> bool:
+        pairs = list(zip(values(other), values(system), strict=True))
+        return all(theirs <= own for theirs, own in pairs) and any(theirs < own for theirs, own in pairs)
+
+    return [system for system in systems if not any(outdoes(other, system) for other in systems)]
+
+
 def quality_latency_size(systems: Sequence[Placed], *, measure: str, passages: int) -> str:
     """Draw systems, at least one; see the module."""
-    front = pareto_front(systems)
+    front, best = pareto_front(systems), unbeaten(systems)
     most = max((system.megabytes or 0.0 for system in systems), default=0.0)
     with drawing(*_SIZE) as figure:
         axes = figure.add_subplot()
@@ -69,7 +86,13 @@ def quality_latency_size(systems: Sequence[Placed], *, measure: str, passages: i
         )
         _axes(axes, [system.ms for system in systems])
         for place, system in enumerate(systems):
-            _mark(axes, system, area=_area(system, most), colour=SERIES[place % len(SERIES)])
+            _mark(
+                axes,
+                system,
+                area=_area(system, most),
+                colour=SERIES[place % len(SERIES)],
+                edge=INK if system in best else "none",
+            )
         _names(axes, systems, areas=[_area(system, most) for system in systems])
         axes.set_xlabel(f"median milliseconds for a query of {passages} passages (left is faster)")
         axes.set_ylabel(f"{measure} (up is better)")
@@ -77,26 +100,29 @@ def quality_latency_size(systems: Sequence[Placed], *, measure: str, passages: i
             f"{system.name}: {measure} {system.quality.mean:.3f} in {system.ms:.1f} ms{_size(system)}"
             for system in systems
         )
-        described += f". None outdoes {', '.join(system.name for system in front)}"
+        described += f". None outdoes {', '.join(system.name for system in best)}"
         return to_svg(figure, name="pareto", description=f"Quality against latency, area is size. {described}")
 
 
 def _axes(axes: Axes, times: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(min(times) / 1.8, max(times) * 3.2)  # room for the names on the right
-    axes.xaxis.set_major_locator(ticker.LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    steps = (1.0, 2.0, 5.0) if max(times) < 300 * min(times) else (1.0,)
+    axes.xaxis.set_major_locator(ticker.LogLocator(base=10, subs=steps))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
 
 
 def _area(system: Placed, most: float) -> float:
     return _LEAST if system.megabytes is None else max(_LEAST, _MOST * system.megabytes / most)
 
 
-def _mark(axes: Axes, system: Placed, *, area: float, colour: str) -> None:
+def _mark(axes: Axes, system: Placed, *, area: float, colour: str, edge: str) -> None:
     quality, shape = system.quality, "s" if system.megabytes is None else "o"
     axes.vlines(system.ms, quality.low, quality.high, color=colour, linewidth=2, alpha=0.45)
-    axes.scatter([system.ms], [quality.mean], s=area, marker=shape, color=colour, alpha=0.8)
+    on_top = 3.0 - area / _MOST  # small marks are not covered by large ones
+    at = ([system.ms], [quality.mean])
+    axes.scatter(*at, s=area, marker=shape, facecolor=colour, edgecolor=edge, linewidth=1.5, alpha=0.8, zorder=on_top)
 
 
 def _names(axes: Axes, systems: Sequence[Placed], *, areas: Sequence[float]) -> None:
