@@ -50,6 +50,7 @@ from distilrank.workflows.bench_entries import BenchSettings, find_entries
 CROSS_ENCODER = "CrossEncoder.predict"
 OURS = "distilrank"
 PEERS = ("fastembed", "flashrank")
+PEERS_PYTHON = Path("runs/peers/bin/python")
 WANTED = {CROSS_ENCODER: 3.0, **dict.fromkeys(PEERS, 2.0)}
 """How many times as fast as these distilrank is to be."""
 QUALITY = 0.005
@@ -215,7 +216,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-tokens", type=int, default=256)
-    parser.add_argument("--peers", help="a Python that has fastembed, FlashRank and distilrank")
+    made = str(PEERS_PYTHON) if PEERS_PYTHON.is_file() else None
+    parser.add_argument("--peers", default=made, help="a Python that has fastembed, FlashRank and distilrank")
     parser.add_argument("--peak", action="store_true", help="share of the matrix-product peak, time by operator")
     parser.add_argument("--processor-time", action="store_true", help="count processor time, on a busy machine")
     parser.add_argument("--out", type=Path)
