@@ -55,10 +55,18 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved_ranker(tmp_path_factory.mktemp("models") / "big")
 
 
-def command(teacher: Path, data: Path, out: Path, budget: str, *more: object) -> tuple[object, ...]:
-    shapes = [word for shape in SHAPES for word in ("--shape", shape)]
-    told = ("search", "--budget", budget, "--teacher", teacher, "--data", data, "--out", out, "--common", COMMON)
-    return (*told, *shapes, "--steps", 2, "--max-tokens", 32, "--threads", 1, *more)
+def command(
+    teacher: Path,
+    data: Path,
+    out: Path,
+    budget: str,
+    *more: object,
+    shapes: tuple[str, ...] = SHAPES,
+    common: str = COMMON,
+) -> tuple[object, ...]:
+    named = [word for shape in shapes for word in ("--shape", shape)]
+    told = ("search", "--budget", budget, "--teacher", teacher, "--data", data, "--out", out, "--common", common)
+    return (*told, *named, "--steps", 2, "--max-tokens", 32, "--threads", 1, *more)
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +210,9 @@ def test_a_stopped_search_goes_on(
 
 def test_a_shape_that_fails_does_not_lose_the_rest(data: Path, teacher: Path, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "out"
-    told = command(teacher, data, out, "9 ms per 100 passages", "--no-int8")
-    other = ["simplified_tinybert --set attention=1 " if word == "standard" else word for word in COMMON.split()]
-    told = (*(" ".join(other) if word == COMMON else word for word in told), "--shape", "1/8/16/2")
+    common = COMMON.replace("standard", "simplified_tinybert")
+    shapes = ("1", "1/8/16/2")  # whose heads cannot be compared with four
+    told = command(teacher, data, out, "9 ms per 100 passages", "--no-int8", shapes=shapes, common=common)
     assert distilrank(*told) == 1
     assert "failed: 1-8-16-2-2: " in capsys.readouterr().err
     found = read_json(out / "search.json")
@@ -231,6 +239,22 @@ def test_8_bits_that_are_refused_do_not_win(
     assert network_file(out / "winner").name == "model.onnx"
 
 
+def test_8_bits_that_lose_their_speed_do_not_win(
+    data: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def times(work: Mapping[str, Any], count: int) -> dict[str, float]:
+        deployed = all(isinstance(score.func.__self__, Ranker) for score in work.values())
+        return {name: 4.0 if name == "fp32" or deployed else 2.0 for name in work}
+
+    monkeypatch.setattr(search_forms, "ms_per_100", times)
+    out = tmp_path / "out"
+    assert distilrank(*command(teacher, data, out, "3 ms per 100 passages", shapes=("1/8/16/4",))) == 2
+    shown = capsys.readouterr().err
+    assert "nothing that was trained fits 3 ms per 100 passages: " in shown
+    assert ": 1/8/16/4 int8 takes 4.0 ms and 0.0 MB; give" in shown
+    assert not (out / "winner").exists()
+
+
 def test_bad_input_is_refused_before_anything_is_trained(
     data: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,7 +279,7 @@ def test_bad_input_is_refused_before_anything_is_trained(
     assert not out.exists()
     assert distilrank(*command(teacher, data, out, "1 ms per 100 passages")) == 2
     error = capsys.readouterr().err
-    assert "no shape fits 1 ms per 100 passages: the nearest, 2/16 int8, takes 2.0 ms and 0." in error
+    assert "no shape fits 1 ms per 100 passages: the nearest, 1/8/16/4 int8, takes 2.0 ms and 0." in error
     assert {path.name for path in out.iterdir()} == {"untrained"}
     labelled = tmp_path / "labelled.tsv"
     labelled.write_text("sentence\tlabel\nred dog\t1\nblue dog\t0\n")

@@ -122,7 +122,11 @@ def show(found: Found, out: Path) -> None:
     from rich.table import Table
 
     console = Console() if sys.stdout.isatty() else Console(width=160)
-    table = Table(title="nobody is as good, as fast and as small", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title="Pareto front: nothing else is as good, as fast and as small; * wins",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
     for name in ("", "student", found.measure, "ms per 100", "MB", "steps", ""):
         table.add_column(name, justify="left" if name in ("", "student") else "right")
     for form in found.shown:

@@ -49,11 +49,9 @@ def network_file(folder: Path, precision: Precision = "auto") -> Path:
         ModelError: There is none, or none of the precision asked for.
     """
     floating = folder / "onnx" / "model.onnx"
-    if not floating.is_file():
+    small = None if precision == "fp32" else _judged_file(folder)
+    if small is None and not floating.is_file():
         raise ModelError(f"{folder} holds no onnx/model.onnx; run: distilrank export {folder}")
-    if precision == "fp32":
-        return floating
-    small = _judged_file(folder)
     if small is None and precision == "int8":
         raise ModelError(
             f"{folder} holds no 8-bit file that passed on a processor like this one ({this_cpu().arithmetic}); run: "

@@ -258,6 +258,7 @@ class _Search:
         told = ["--steps", steps, "--max-tokens", settings.max_tokens, "--seed", settings.seed, "--out", folder]
         arguments = ("distil", *named, *map(str, told))
         cell = Cell(system=shape.name, seed=settings.seed, folder=folder, arguments=arguments)
+        self.bench.say(f"{shape.name}, {steps:,} steps")
         threads, offline = self.bench.threads, self.bench.offline
         error = make_cell(cell, {test.split: test}, self.out, self.train, threads=threads, offline=offline)
         if error is not None:
@@ -284,7 +285,11 @@ class _Search:
             for vocabulary in dict.fromkeys(form.vocabulary for form in wanted.values()):
                 forms = [form for form in wanted.values() if form.vocabulary == vocabulary]
                 self.bench.say(f"exporting and measuring {' and '.join(form.name for form in forms)}")
-                found += deployed_forms(self.cell_folder(run), self.forms_folder(forms[0]), forms, self.bench)
+                made = deployed_forms(self.cell_folder(run), self.forms_folder(forms[0]), forms, self.bench)
+                for form in made:
+                    fits = "fits" if form.fits(budget) else "does not fit any more"
+                    self.bench.say(f"{form.name}: {form.cost()}, {self.bench.test.measures[0]} {form.mean:.4f}; {fits}")
+                found += made
         return found
 
     def cell_folder(self, form: Form) -> Path:
@@ -330,8 +335,10 @@ def halve(
 
 
 def _nearest(forms: Sequence[Form], budget: Budget) -> Form:
-    """Return the first form that fits; where none does, the one that exceeds the budget least."""
-    return min(forms, key=lambda form: max(1.0, budget.share(form.ms_per_100, form.megabytes)))
+    """Return the first form that fits; where none does, the smallest of those that exceed the budget least."""
+    fitting = [form for form in forms if form.fits(budget)]
+    over = sorted(forms, key=lambda form: (budget.share(form.ms_per_100, form.megabytes), form.megabytes))
+    return [*fitting, *over][0]
 
 
 def _values(record: Path, test: MeasuredOn) -> tuple[Mapping[str, float], Mapping[str, float]]:

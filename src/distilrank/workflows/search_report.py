@@ -14,7 +14,8 @@ from distilrank.data.files import library_versions, read_json, write_json
 from distilrank.evaluation.intervals import mean_interval, ratio_interval
 from distilrank.evaluation.over_seeds import compare_by_query
 from distilrank.evaluation.report import Report, Row, write_report
-from distilrank.runtime.folder import machine
+from distilrank.runtime.cpu import this_cpu
+from distilrank.runtime.folder import machine, usable_cores
 from distilrank.workflows.compare_measuring import MeasuredOn
 from distilrank.workflows.compare_results import TEACHER
 from distilrank.workflows.search_budget import Budget, Form, best_form, pareto_front
@@ -138,7 +139,7 @@ def write_search(found: Found, out: Path, *, command: str) -> None:
             "queries": f"{len(found.winner.per_query):,} of {found.test.split}, the ones that chose the winner",
             "winner's training": trained_in,
             "not trained": "; ".join(f"{form.name}, {form.cost()}" for form in found.dropped) or "none",
-            "machine": str(machine()["cpu"]),
+            "machine": f"{this_cpu().name}, {usable_cores()} cores for this process",
         },
     )
     write_report(out / "report.html", report)
