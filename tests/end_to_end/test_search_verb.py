@@ -276,6 +276,12 @@ def test_bad_input_is_refused_before_anything_is_trained(
         capsys.readouterr()
         assert distilrank(*command(teacher, data, out, PLENTY, *more)) == 2
         assert words in capsys.readouterr().err
+    assert distilrank(*command(saved_ranker(tmp_path / "two", num_labels=2), data, out, PLENTY)) == 2
+    assert "has 2 logits, and a ranker one; fold two into one with: distilrank convert" in capsys.readouterr().err
+    bare = tmp_path / "bare"
+    shutil.copytree(data, bare, ignore=shutil.ignore_patterns("groups"))
+    assert distilrank(*command(teacher, bare, out, PLENTY)) == 2
+    assert "holds no groups/train.jsonl" in capsys.readouterr().err
     assert not out.exists()
     assert distilrank(*command(teacher, data, out, "1 ms per 100 passages")) == 2
     error = capsys.readouterr().err

@@ -60,7 +60,7 @@ def search(
     Examples:
       distilrank search --budget "20 ms per 100 passages, 25 MB" --teacher runs/teacher --data runs/nfcorpus \
         --out runs/search
-      distilrank search --budget "25 MB" --shape 3 --shape 2 --shape 4/192 --steps 1000 --teacher runs/teacher \
+      distilrank search --budget "25 MB" --shape 3 --shape 2 --shape 3/192 --steps 1000 --teacher runs/teacher \
         --data runs/nfcorpus --out runs/search
       distilrank search --budget "50 ms per 100 passages" --common "--procedure scores --objective kl --scores \
         runs/scores" --no-int8 --threads 1 --teacher runs/teacher --data runs/nfcorpus --out runs/search

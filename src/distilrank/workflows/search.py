@@ -29,13 +29,12 @@ from pathlib import Path
 
 from distilrank.data.files import read_json
 from distilrank.errors import ModelError, SettingsError
-from distilrank.models.load import load_model, weights_identity
+from distilrank.models.load import load_model, stored_label_names, weights_identity
 from distilrank.models.matching import require_positions
 from distilrank.runtime.folder import Precision
 from distilrank.workflows.compare import Cell, make_cell
 from distilrank.workflows.compare_measuring import MeasuredOn, measure
 from distilrank.workflows.compare_results import TEACHER
-from distilrank.workflows.distil import open_for_teacher
 from distilrank.workflows.evaluate import JudgedQueries
 from distilrank.workflows.search_budget import Budget, Form, best_form
 from distilrank.workflows.search_forms import (
@@ -49,7 +48,7 @@ from distilrank.workflows.search_forms import (
 from distilrank.workflows.search_report import Found, write_search
 from distilrank.workflows.search_shapes import Shape, shapes_of
 from distilrank.workflows.student import StudentSettings
-from distilrank.workflows.training_data import is_labelled
+from distilrank.workflows.training_data import RankingData, is_labelled
 from distilrank.workflows.trim import TrimSettings, trim
 
 FINALISTS = 2
@@ -156,23 +155,13 @@ class _Search:
         say("measuring the teacher")
         taught = self.out / TEACHER / test.split / TEACHER
         measure(self.teacher, test, taught, threads=self.bench.threads, offline=self.bench.offline)
-        first, own = _values(taught, test)
-        runs = halve(
-            list(fitting),
-            lambda name, steps: self.run(costs[name][0], steps),
-            steps=self.settings.steps,
-            eta=self.settings.eta,
-            say=say,
-        )
+        steps, eta = self.settings.steps, self.settings.eta
+        runs = halve(list(fitting), lambda name, steps: self.run(costs[name][0], steps), steps=steps, eta=eta, say=say)
         if not runs:
             raise ModelError(f"no shape could be trained: {next(iter(self.failures.values()))}")
         deployed = self.deployed(runs, costs)
-        within = [form for form in deployed if form.fits(budget)]
-        if not within:
-            told = "; ".join(f"{form.name} takes {form.cost()}" for form in deployed) or "8 bits were refused"
-            raise ModelError(f"nothing that was trained fits {budget}: {told}; give a larger budget")
-        winner = best_form(within)
-        leave_winner(self.forms_folder(winner), self.out / "winner", winner.precision)
+        winner = self.winner(deployed)
+        first, own = _values(taught, test)
         known = {form.name for form in deployed}
         # A vocabulary trimmed to the data's own text gives that text the same scores, so these are known too.
         others = [
@@ -199,6 +188,11 @@ class _Search:
         teachers: Teachers = {"whole": load_model(self.teacher, offline=bench.offline)}
         model, tokenizer = teachers["whole"]
         require_positions(model, settings.max_tokens)
+        if (labels := len(stored_label_names(model.config))) != 1:
+            raise ModelError(
+                f"{self.teacher} has {labels} logits, and a ranker one; fold two into one with: distilrank convert"
+            )
+        RankingData.open(Path(bench.data))  # better refused now than by every training
         self.shapes = {shape.name: shape for shape in shapes_of(settings.shapes, model.config)}
         if settings.trim and settings.budget.megabytes is not None:
             bench.say("trimming the vocabulary to the text of the data")
@@ -211,8 +205,6 @@ class _Search:
                 trimmed = load_model(folder, offline=True)
                 if trimmed[1].vocabulary_size < tokenizer.vocabulary_size:
                     teachers["trimmed"] = trimmed
-        for each, _ in teachers.values():  # two logits become one
-            open_for_teacher(Path(bench.data), each, groups=None, filter_positives=None, bad=None)
         precisions: list[Precision] = ["fp32", "int8"] if settings.int8 else ["fp32"]
         bench.say(f"measuring {len(self.shapes)} untrained shapes in the runtime")
         whole = Shape(name=TEACHER, student=StudentSettings(layers=model.config.num_hidden_layers))
@@ -291,6 +283,21 @@ class _Search:
                     self.bench.say(f"{form.name}: {form.cost()}, {self.bench.test.measures[0]} {form.mean:.4f}; {fits}")
                 found += made
         return found
+
+    def winner(self, deployed: Sequence[Form]) -> Form:
+        """Return the best that fits, and leave it in its place.
+
+        Raises:
+            ModelError: Nothing fits.
+        """
+        budget = self.settings.budget
+        within = [form for form in deployed if form.fits(budget)]
+        if not within:
+            told = "; ".join(f"{form.name} takes {form.cost()}" for form in deployed) or "8 bits were refused"
+            raise ModelError(f"nothing that was trained fits {budget}: {told}; give a larger budget")
+        best = best_form(within)
+        leave_winner(self.forms_folder(best), self.out / "winner", best.precision)
+        return best
 
     def cell_folder(self, form: Form) -> Path:
         """Return where a shape is trained for the steps of a form."""

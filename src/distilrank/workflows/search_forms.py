@@ -178,42 +178,46 @@ def deployed_forms(cell: Path, folder: Path, wanted: Sequence[Form], bench: Benc
     Returns:
         Those that passed, with what they take now; 8 bits do not always.
     """
-    precisions = [form.precision for form in wanted]
     record = folder.with_name(f"{folder.name}.json")
-    of = {"student": weights_identity(cell), "precisions": precisions, **bench.identity}
+    asked = [form.precision for form in wanted]
+    of = {"student": weights_identity(cell), "precisions": asked, **bench.identity}
     if not _is_of(record, of):
-        if wanted[0].vocabulary == "trimmed":
-            command = f"distilrank trim {cell} --data {bench.data} --out {folder}"
-            options: dict[str, Any] = {"settings": TrimSettings(), "command": command, "offline": bench.offline}
-            trim(str(cell), folder, data=Path(bench.data), overwrite=True, **options)
-        else:
-            with whole_folder(folder) as partial_folder:
-                leave_out = shutil.ignore_patterns(RUN, "measured", "commands.txt")
-                shutil.copytree(cell, partial_folder, dirs_exist_ok=True, ignore=leave_out)
-        refused = _quantised(folder, bench) if "int8" in precisions else None
-        rankers: dict[Precision, Ranker] = {
-            precision: Ranker.load(folder, precision=precision, threads=bench.threads)
-            for precision in precisions
-            if precision == "fp32" or refused is None
-        }
-        times = _times(rankers, bench.pairs)
-        found: dict[str, object] = {}
-        for precision, ranker in rankers.items():
-            _, measured = bench.judged.measure(ranker, name=f"{folder.name} {precision}")
-            found[precision] = {
-                "ms_per_100": times[precision],
-                "megabytes": _megabytes(deployed_files(folder, precision)),
-                "per_query": dict(measured.per_query[measured.names[0]]),
-            }
-        write_json(record, {"of": of, "refused": refused, "found": found})
+        write_json(record, {"of": of, **_deploy(cell, folder, wanted[0].vocabulary, asked, bench)})
     content = read_json(record)
     if content["refused"]:
         bench.say(f"refused: {next(form for form in wanted if form.precision == 'int8').name}: {content['refused']}")
-    return [
-        Form(**{**asdict(form), **content["found"][form.precision]})
-        for form in wanted
-        if form.precision in content["found"]
-    ]
+    found = content["found"]
+    return [Form(**{**asdict(form), **found[form.precision]}) for form in wanted if form.precision in found]
+
+
+def _deploy(
+    cell: Path, folder: Path, vocabulary: Vocabulary, precisions: Sequence[Precision], bench: Bench
+) -> dict[str, object]:
+    """Make the folder; return why 8 bits were refused, and what was measured in each precision that was not."""
+    if vocabulary == "trimmed":
+        command = f"distilrank trim {cell} --data {bench.data} --out {folder}"
+        told: dict[str, Any] = {"settings": TrimSettings(), "command": command, "offline": bench.offline}
+        trim(str(cell), folder, data=Path(bench.data), overwrite=True, **told)
+    else:
+        with whole_folder(folder) as partial_folder:
+            leave_out = shutil.ignore_patterns(RUN, "measured", "commands.txt")
+            shutil.copytree(cell, partial_folder, dirs_exist_ok=True, ignore=leave_out)
+    refused = _quantised(folder, bench) if "int8" in precisions else None
+    rankers: dict[Precision, Ranker] = {
+        precision: Ranker.load(folder, precision=precision, threads=bench.threads)
+        for precision in precisions
+        if precision == "fp32" or refused is None
+    }
+    times = _times(rankers, bench.pairs)
+    found = {}
+    for precision, ranker in rankers.items():
+        _, measured = bench.judged.measure(ranker, name=f"{folder.name} {precision}")
+        found[precision] = {
+            "ms_per_100": times[precision],
+            "megabytes": _megabytes(deployed_files(folder, precision)),
+            "per_query": dict(measured.per_query[measured.names[0]]),
+        }
+    return {"refused": refused, "found": found}
 
 
 def _quantised(folder: Path, bench: Bench) -> str | None:
