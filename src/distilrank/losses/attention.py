@@ -54,7 +54,7 @@ def as_published_attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) 
     Follows ``task_distill.py`` and ``transformer/modeling.py`` of TinyBERT, and
     ``task_distill_simplified.py`` of Simplified TinyBERT: padded key columns get -10000, whatever is at or
     below -100 becomes 0 on both sides, and all cells count, rows of padding and zeroed columns too. The value
-    depends on padding; :func:`attention_loss` is the one that does not.
+    depends on padding; ``attention_loss`` is the one that does not.
 
     Args:
         student: (batch, heads, length, length), scaled by 1/sqrt(d_k), before the softmax and without mask.

@@ -38,7 +38,7 @@ def as_published_soft_cross_entropy(student: Tensor, teacher: Tensor, *, tempera
     """Compare class logits with the normalisation of the authors' code: mean over classes too, no T^2.
 
     Follows ``soft_cross_entropy`` in ``task_distill.py`` of TinyBERT and ``task_distill_simplified.py`` of
-    Simplified TinyBERT; for two classes and T = 1 it is half of :func:`soft_cross_entropy`.
+    Simplified TinyBERT; for two classes and T = 1 it is half of ``soft_cross_entropy``.
 
     Args:
         student: (batch, classes) with two classes or more.
