@@ -222,6 +222,14 @@ def test_who_takes_part(student: Path, tmp_path: Path) -> None:
     )
 
 
+def test_an_8_bit_file_alone_is_run(tmp_path: Path) -> None:
+    (tmp_path / "small" / "onnx").mkdir(parents=True)
+    judge_as_passed(tmp_path / "small")
+    (entry,) = find_entries([tmp_path / "small"], teacher=None, peers=(), settings=BenchSettings())
+    assert entry.runner == "distilrank"
+    assert [file.name for file in entry.network_files] == ["small.onnx"]
+
+
 def judge_as_passed(folder: Path) -> None:
     """Put something that says it is an 8-bit file into a folder."""
     from distilrank.runtime.cpu import this_cpu

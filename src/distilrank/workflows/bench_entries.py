@@ -86,7 +86,9 @@ def find_entries(
 
 
 def _own_runner(folder: Path) -> Runner:
-    return "distilrank" if (folder / "onnx" / "model.onnx").is_file() else "torch"
+    # An 8-bit file may have been handed over without the float one, and without weights.
+    exported = (folder / "onnx" / "model.onnx").is_file() or not any(folder.glob("*.safetensors"))
+    return "distilrank" if exported else "torch"
 
 
 def _by_precision(name: str, folder: Path, runner: Runner, python: str, settings: BenchSettings) -> list[Entry]:
