@@ -129,7 +129,7 @@ def test_a_run_of_many_queries(command, folder: Path, tmp_path: Path) -> None:  
         (["--query", "red", "--top-k", "0"], b"red\n", "--top-k is 0, give at least 1"),
         (["--query", "red", "--threads", "0"], b"red\n", "--threads is 0, give at least 1"),
         (["--query", "red", "--depth", "3"], b"", "--data, --collection, --out-run and --depth go with --run FILE"),
-        (["--run", "r.trec"], b"", "--run goes with --data FOLDER and --out-run FILE, and without --query"),
+        (["--run", "r.trec"], b"", "--run goes with --data FOLDER and --out-run FILE, without --query"),
         (
             ["--query", "red"],
             b"red\n\xff\xfe\n",
