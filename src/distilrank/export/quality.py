@@ -34,8 +34,8 @@ FLOAT_BATCH_MATES = 1e-5
 """Largest change of a float score by what else is in the batch, as a share of the largest score, or of 1."""
 
 INT8_BATCH_MATES = 0.1
-"""The same for 8 bits, in standard deviations of a query's scores. Static scales give 0; with dynamic ones a ranker
-measured for docs/export.md had 0.29, and its order of passages depended on how they were batched."""
+"""The same for 8 bits, in standard deviations of a query's scores. Static scales give 0; with dynamic ones the order of
+passages can depend on how they are batched."""
 
 REFUSED_OUTRIGHT = ("constant scores", "input order")
 """Alarms by which the float file itself is refused: there is no ranking to keep."""
