@@ -17,6 +17,7 @@ from distilrank.export import onnx as export_module
 from distilrank.export.onnx import check_parity, export_onnx
 from distilrank.models.answers import Batch, answer
 from distilrank.models.cosine import BertForCosineRanking, CosineRankingConfig
+from distilrank.models.late_interaction import BertForLateInteraction, LateInteractionConfig
 from tests.tiny import VOCABULARY, tiny_config, tiny_export, tiny_model, tiny_pairs, tiny_tokenizer
 
 
@@ -25,6 +26,18 @@ def cosine_model() -> PreTrainedModel:
     config.pop("model_type")
     torch.manual_seed(0)
     return BertForCosineRanking(CosineRankingConfig(**config)).eval()
+
+
+def late_interaction_model() -> PreTrainedModel:
+    config = tiny_config().to_dict()
+    config.pop("model_type")
+    torch.manual_seed(0)
+    model = BertForLateInteraction(LateInteractionConfig(**config)).eval()
+    with torch.no_grad():  # what training makes of the values it starts with
+        model.head.importance.normal_()
+        model.head.bias.fill_(0.7)
+        model.bert.embeddings.token_type_embeddings.weight[1] += 1.0
+    return model
 
 
 def distilbert() -> PreTrainedModel:
@@ -39,6 +52,7 @@ MODELS = {
     "electra": lambda: tiny_model("electra"),
     "distilbert": distilbert,
     "cosine": cosine_model,
+    "late interaction": late_interaction_model,
 }
 
 

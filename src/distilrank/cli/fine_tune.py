@@ -16,8 +16,10 @@ def fine_tune(
         str, typer.Option(help="Checkpoint: a folder, a hub name, or minilm-l6 (from the package index).")
     ] = "minilm-l6",
     head: Annotated[
-        Literal["classic", "cosine"] | None,
-        typer.Option(help="Rankers: the usual [CLS] head, or the warm cosine head for bi-encoder checkpoints."),
+        Literal["classic", "cosine", "late_interaction"] | None,
+        typer.Option(
+            help="Rankers: the usual [CLS] head, or for bi-encoder checkpoints a warm one: cosine or late_interaction."
+        ),
     ] = None,
     objective: Annotated[
         list[str] | None, typer.Option(help="info_nce, bce or listwise; give several to add them up.")

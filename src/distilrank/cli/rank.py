@@ -12,12 +12,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from distilrank.errors import InputError
+from distilrank.runtime.shipped import default_folder
 
 STANDARD_INPUT = "-"
 
 
 def rank(
-    model: Annotated[Path, typer.Argument(help="Model folder, as distil, fine-tune or export leaves it.")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Model folder, as distil, fine-tune or export leaves it; the one that comes along by default."
+        ),
+    ] = None,
     query: Annotated[str | None, typer.Option(help="The query to rank passages for.")] = None,
     passages: Annotated[
         str, typer.Option(help="File of passages; - for standard input. One per line, or JSONL with text, title, _id.")
@@ -54,6 +60,7 @@ def rank(
 
     \b
     Examples:
+      distilrank rank --query "why is the sky blue" --passages passages.txt
       distilrank rank runs/student --query "why is the sky blue" --passages passages.txt --top-k 3
       grep -rh "" docs/*.txt | distilrank rank runs/student --query "how to install" --top-k 5 --json
       distilrank rank runs/student --run bm25.trec --data data/nfcorpus --out-run reranked.trec
@@ -62,6 +69,7 @@ def rank(
         raise InputError(f"--top-k is {top_k}, give at least 1")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}, give at least 1")
+    model = model or default_folder()
     scored: dict[str, Any] = {"threads": threads, "passage_vectors": passage_vectors, "precision": precision}
     if split_long:
         from distilrank.runtime.pair_network import LongPassages

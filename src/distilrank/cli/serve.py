@@ -9,7 +9,12 @@ import typer
 
 
 def serve(
-    models: Annotated[list[str], typer.Argument(help="Model folders, as [NAME=]FOLDER; the first is the default.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Model folders, as [NAME=]FOLDER; the first is the default. None: the ranker that comes along."
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
     threads: Annotated[int | None, typer.Option(help="Processor threads of a batch; all cores by default.")] = None,
@@ -35,11 +40,13 @@ def serve(
 
     \b
     Examples:
+      distilrank serve
       distilrank serve runs/student
       distilrank serve rerank-v3.5=runs/student topics=runs/classifier --host 0.0.0.0 --keys-file /run/secrets/keys
       distilrank serve runs/student --watch 10 --set queue_pairs=2000 --set timeout_seconds=5
     """
     from distilrank.data.settings_files import read_settings
+    from distilrank.runtime.shipped import default_folder
     from distilrank.serve.keys import read_keys
     from distilrank.serve.models import read_names
     from distilrank.serve.server import run_server
@@ -53,7 +60,7 @@ def serve(
         "log_texts": log_texts or None,
     }
     run_server(
-        read_names(models),
+        read_names(models or [f"default={default_folder()}"]),
         host=host,
         port=port,
         settings=read_settings(ServeSettings, settings, given=given, changes=set_ or ()),

@@ -20,6 +20,7 @@ from distilrank.cli.fit_mlm_head import fit_mlm_head
 from distilrank.cli.general_distil import general_distil
 from distilrank.cli.glue_submission import glue_submission
 from distilrank.cli.mix_scores import mix_scores
+from distilrank.cli.pack import pack
 from distilrank.cli.prepare import prepare
 from distilrank.cli.quickstart import quickstart
 from distilrank.cli.rank import rank
@@ -47,6 +48,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "rank": rank,
     "export": export,
     "calibrate": calibrate,
+    "pack": pack,
     "check": check,
     "bench": bench,
     "serve": serve,

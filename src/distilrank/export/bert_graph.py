@@ -33,10 +33,13 @@ Weights = dict[str, NDArray[np.float32]]
 
 def is_plain_bert(model: PreTrainedModel) -> bool:
     """Tell whether ``bert_graph`` can write the network."""
-    config = model.config
+    return type(model) is BertForSequenceClassification and has_known_body(model.config)
+
+
+def has_known_body(config: Any) -> bool:
+    """Tell whether a BERT's layers are such as can be written."""
     return (
-        type(model) is BertForSequenceClassification
-        and config.hidden_act in ("gelu", "relu")
+        config.hidden_act in ("gelu", "relu")
         and getattr(config, "position_embedding_type", None) in (None, "absolute")
         and not config.is_decoder
     )
@@ -45,13 +48,13 @@ def is_plain_bert(model: PreTrainedModel) -> bool:
 def bert_graph(model: PreTrainedModel) -> onnx.ModelProto:
     """Write a network for which ``is_plain_bert`` holds; inputs and output as in ``export.onnx``."""
     weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
-    return _Bert(model.config, weights, relu_head=has_relu_head(model)).graph()
+    return BertGraph(model.config, weights, relu_head=has_relu_head(model)).graph()
 
 
-class _Bert(GraphWriter):
+class BertGraph(GraphWriter):
     """The graph in the making; ``states`` are names of values of shape (batch, sequence, hidden)."""
 
-    def __init__(self, config: Any, weights: Weights, *, relu_head: bool) -> None:
+    def __init__(self, config: Any, weights: Weights, *, relu_head: bool = False) -> None:
         super().__init__()
         self.config = config
         self.weights = weights

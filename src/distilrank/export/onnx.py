@@ -26,6 +26,7 @@ from distilrank.errors import MissingExtraError, ModelError
 from distilrank.export.bert_graph import bert_graph, is_plain_bert
 from distilrank.export.bilstm_graph import encoder_graph, head_graph, model_graph
 from distilrank.export.graph import OPSET
+from distilrank.export.late_interaction_graph import is_late_interaction, late_interaction_graph
 from distilrank.models.answers import Batch, answer, takes_token_types
 from distilrank.models.bilstm import BiLstmForSequenceClassification
 
@@ -98,6 +99,8 @@ def _graph(model: PreTrainedModel) -> onnx.ModelProto:
     """Write the graph by hand where its family is known, else with torch's exporter."""
     if isinstance(model, BiLstmForSequenceClassification):
         return model_graph(model)
+    if is_late_interaction(model):
+        return late_interaction_graph(model)
     return bert_graph(model) if is_plain_bert(model) else _traced(model)
 
 

@@ -9,6 +9,8 @@ Weights W become round(W / s) with one s per output column (or one for all), act
 
 - ``static``: t and z from ranges seen on calibration pairs, so that a pair's score does not depend on the batch.
 - ``dynamic``: t and z from the batch at hand, so that it does.
+- ``float``: not at all. Weights alone are stored in 8 bits and become floats again when the file is loaded: a quarter
+  of the size, the speed of fp32, and the same scores on every processor.
 
 Evening out is SmoothQuant's (Xiao et al. 2023, arXiv 2211.10438, equation 4): x W = (x / f) (f W) with
 f_j = max|x_j|^a / max|W_j|^(1 - a) for each channel j. In BERT a few channels are ten to fifty times larger than the
@@ -52,7 +54,7 @@ class Recipe:
     """
 
     arithmetic: Arithmetic
-    activations: Literal["static", "dynamic"] = "static"
+    activations: Literal["static", "dynamic", "float"] = "static"
     per_channel: bool = True
     embeddings: bool = True
     keep: frozenset[str] = frozenset()
@@ -64,7 +66,10 @@ class Recipe:
 
     def described(self) -> str:
         """Return it in a few words."""
-        words = [self.activations, "per channel" if self.per_channel else "one scale per matrix"]
+        words = [
+            "weights only" if self.activations == "float" else self.activations,
+            "per channel" if self.per_channel else "one scale per matrix",
+        ]
         if self.keep:
             words.append(f"{len(self.keep)} products left in fp32")
         if not self.embeddings:
@@ -95,12 +100,13 @@ def quantise(graph: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> onnx.Mod
     Args:
         graph: In fp32.
         recipe: How.
-        ranges: Of the inputs of all products, see ``ranges.measure_ranges``.
+        ranges: Of the inputs of all products, see ``ranges.measure_ranges``; not read where activations stay floats.
     """
     made = onnx.ModelProto()
     made.CopyFrom(graph)
     chosen = {name: product for name, product in products(graph).items() if name not in recipe.keep}
-    writer = _Quantiser(recipe, ranges, _smoothing(chosen, ranges))
+    evened = {} if recipe.activations == "float" else chosen  # nothing is gained where activations are not rounded
+    writer = _Quantiser(recipe, ranges, _smoothing(evened, ranges))
     nodes = []
     for node in made.graph.node:
         if node.name in chosen:
@@ -146,11 +152,20 @@ class _Quantiser:
     def product(self, node: onnx.NodeProto, matrix: NDArray[np.float32]) -> None:
         """Write a product with a constant matrix."""
         value, output = node.input[0], node.output[0]
-        quantised, scales, zero = weights_in_8_bits(matrix * self.factors[value][:, None], self.recipe)
+        if value in self.factors:
+            matrix = matrix * self.factors[value][:, None]
+        quantised, scales, zero = weights_in_8_bits(matrix, self.recipe)
         names = [
             self._constant(f"{node.input[1]}_{what}", array)
             for what, array in (("quantized", quantised), ("scale", scales), ("zero_point", zero))
         ]
+        if self.recipe.activations == "float":
+            # Constant factors, so that any runtime does this once, when it loads the file.
+            self._node("Cast", [names[0]], f"{output}_floats", to=TensorProto.FLOAT)
+            self._node("Mul", [f"{output}_floats", names[1]], f"{output}_weights")
+            self._node("MatMul", [value, f"{output}_weights"], output, name=node.name)
+            del self.constants[names[2]]
+            return
         if self.recipe.activations == "static":
             self._node("DequantizeLinear", names, f"{output}_weights", axis=1)
             self._node("MatMul", [self._static(value), f"{output}_weights"], output, name=node.name)

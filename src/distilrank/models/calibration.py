@@ -26,7 +26,7 @@ def fold_into_head(model: PreTrainedModel, a: float, b: float) -> None:
     classifier = getattr(model, "classifier", None)
     classifier = getattr(classifier, "out_proj", classifier)  # RoBERTa's and ELECTRA's heads have two layers
     if isinstance(model, BertForCosineRanking):
-        model.head.scale.mul_(a)
+        model.head.multiply(a)
         model.head.bias.mul_(a).add_(b)
     elif isinstance(classifier, nn.Linear) and classifier.out_features == 1:
         classifier.weight.mul_(a)

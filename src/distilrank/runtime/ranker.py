@@ -19,6 +19,7 @@ from distilrank.runtime.folder import Precision, network_file, require_folder, t
 from distilrank.runtime.openvino_session import FILE, OpenVinoSession
 from distilrank.runtime.pair_network import BATCH_TOKENS, LongPassages, PairNetwork
 from distilrank.runtime.session import open_session
+from distilrank.runtime.shipped import default_folder
 from distilrank.runtime.siamese import SiameseNetwork
 from distilrank.scorer import Scorer
 
@@ -44,7 +45,7 @@ class RankedPassage:
 
 
 class Ranker:
-    """A distilled ranker; implements ``Scorer``. Made by ``Ranker.load``.
+    """A distilled ranker; implements ``Scorer``. Made by ``Ranker.load``, or ``Ranker.default``.
 
     Attributes:
         folder: Of the model.
@@ -114,6 +115,18 @@ class Ranker:
             long_passages=long_passages,
         )
         return cls(network, folder=folder, file=file)
+
+    @classmethod
+    def default(cls, **options: Any) -> Ranker:
+        """Load the small ranker that comes with the package: nothing is downloaded, no torch is needed.
+
+        Args:
+            options: Those of ``load``.
+
+        Raises:
+            ModelError: This installation lacks it.
+        """
+        return cls.load(default_folder(), **options)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Return one raw logit per (query, passage) pair, shape (pairs,); higher ranks first."""

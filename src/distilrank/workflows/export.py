@@ -79,21 +79,14 @@ def export_quantised(
         InputError: The data does not belong together.
         ModelError: The model cannot be exported, or ranks nothing.
     """
-    judging = EvaluateSettings(
-        split=settings.split, measures=(MEASURE,), depth=settings.depth, max_queries=settings.max_queries
-    )
-    judged = JudgedQueries(data, settings=judging, run=run, collection=collection, offline=offline)
+    judged = judged_queries(data, settings=settings, run=run, collection=collection, offline=offline)
     if (folder / "model.safetensors").is_file():  # else the float file is all that was handed over
         export_fp32(folder)
-
-    def evaluate(scorer: Scorer) -> Scored:
-        scores, measures = judged.measure(scorer, name=folder.resolve().name)
-        return Scored(run=scores, measures=measures)
 
     name = f"{Path(data).name}, {settings.split}"
     made = export_int8(
         folder,
-        evaluate=evaluate,
+        evaluate=lambda scorer: ranked_by(scorer, judged, name=folder.resolve().name),
         pairs=judged.pairs(settings.calibration_pairs),
         margin=settings.margin,
         method=settings.method,
@@ -106,3 +99,19 @@ def export_quantised(
     sentence = f"`onnx/{last.recipe.file_name}`, {last.megabytes:,.1f} MB, judged on {name}: {last.sentence()}"
     add_quantised_to_card(folder, last.recipe.file_name, sentence if made.path else None)
     return made
+
+
+def judged_queries(
+    data: str, *, settings: Int8Settings, run: str | None, collection: Path | None, offline: bool
+) -> JudgedQueries:
+    """Open the queries that decide; arguments as ``export_quantised``'s."""
+    judging = EvaluateSettings(
+        split=settings.split, measures=(MEASURE,), depth=settings.depth, max_queries=settings.max_queries
+    )
+    return JudgedQueries(data, settings=judging, run=run, collection=collection, offline=offline)
+
+
+def ranked_by(scorer: Scorer, judged: JudgedQueries, *, name: str) -> Scored:
+    """Re-rank the queries that decide."""
+    scores, measures = judged.measure(scorer, name=name)
+    return Scored(run=scores, measures=measures)

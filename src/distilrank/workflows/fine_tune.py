@@ -10,6 +10,7 @@ from distilrank.data.lines import BadLines
 from distilrank.data.settings_files import as_json
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError
+from distilrank.models.cosine import BertForCosineRanking
 from distilrank.models.load import load_model, stored_head, weights_identity
 from distilrank.models.scorer import TorchScorer
 from distilrank.procedures.fine_tune import FineTuneSettings, fine_tune_classifier, fine_tune_ranker
@@ -86,7 +87,7 @@ def fine_tune_on_groups(
         examples=f"groups of {data.name}",
         count=len(ranking.groups),
         inputs={"groups": ranking.groups_file},
-        classic=type(model).__name__ != "BertForCosineRanking",
+        classic=not isinstance(model, BertForCosineRanking),
         losses=settings.objectives,
         alarms=alarms,
     )

@@ -1,0 +1,45 @@
+"""``distilrank pack``: a ranker as a small folder to be handed over."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def pack(
+    model: Annotated[Path, typer.Argument(help="Folder of a ranker with its export.")],
+    out: Annotated[Path, typer.Option(help="Folder to make; it appears whole or not at all.")],
+    data: Annotated[str, typer.Option(help="Folder with judged queries, or a public collection, that decide.")],
+    split: Annotated[str, typer.Option(help="Whose queries and judgements.")] = "dev",
+    run: Annotated[str | None, typer.Option(help="Candidates, as for evaluate.")] = None,
+    collection: Annotated[Path | None, typer.Option(help="The passages, when they lie outside --data.")] = None,
+    margin: Annotated[float, typer.Option(help="Share of nDCG@10 that may be lost.")] = 0.01,
+    depth: Annotated[int | None, typer.Option(help="Candidates per query that are scored.")] = None,
+    max_queries: Annotated[int | None, typer.Option(help="Most queries that decide, the first ones.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another packed model.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+) -> None:
+    r"""Copy what a ranker is run by into a folder of about a quarter of the size: its weights in 8 bits.
+
+    Weights become floats again when the folder is loaded, so it gives the same scores on every processor, with or
+    without 8-bit arithmetic, at the speed of fp32; for speed, see export --precision int8. It is written only if it
+    ranks as well as the float file on your queries. The weights for training stay behind: keep the folder you pack.
+
+    \b
+    Examples:
+      distilrank pack runs/student --data runs/data --out student-packed
+      distilrank trim runs/student --data runs/data --out runs/trimmed
+      distilrank pack runs/trimmed --data runs/data --split test --run BM25 --out trimmed-packed
+    """
+    from distilrank.workflows.export import Int8Settings
+    from distilrank.workflows.pack import pack as make
+
+    settings = Int8Settings(split=split, margin=margin, depth=depth, max_queries=max_queries)
+    packed = make(
+        model, out, data=data, settings=settings, run=run, collection=collection, overwrite=overwrite, offline=offline
+    )
+    print(packed.sentence(), file=sys.stderr)
+    print(f"{packed.folder}\t{packed.megabytes:.1f} MB")
