@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import BertModel
 
 from distilrank.models.load import load_model
 from distilrank.models.relu_head import use_relu_head
@@ -15,7 +17,7 @@ from distilrank.models.scorer import TorchScorer
 from distilrank.runtime.ranker import Ranker
 from tests.end_to_end.verbs import distilrank, files_of, saved_ranker
 from tests.models.test_open_checkpoint import as_tinybert_saves
-from tests.tiny import tiny_model, tiny_pairs, tiny_tokenizer
+from tests.tiny import tiny_config, tiny_model, tiny_pairs, tiny_tokenizer
 
 PAIRS = tiny_pairs(20)
 
@@ -106,7 +108,7 @@ def test_what_cannot_be_converted_is_refused(tmp_path: Path, capsys: pytest.Capt
     for told, problem in (
         ((tmp_path / "tiny", "--out", tmp_path / "out"), "say --head relu or --head plain"),
         ((tmp_path / "tiny", "--out", tmp_path / "tiny", "--head", "relu"), "is the folder to be converted"),
-        ((tmp_path / "nobody", "--out", tmp_path / "out"), "holds no config.json"),
+        ((tmp_path / "nobody", "--out", tmp_path / "out"), "there is no folder"),
         ((tmp_path / "tiny", "--out", tmp_path / "out", "--head", "relu", "--relevant", 2), "relevant is 2"),
         ((tmp_path / "tiny", "--out", tmp_path / "out", "--head", "relu", "--texts", 0), "texts is 0"),
     ):
@@ -122,3 +124,17 @@ def test_nothing_to_change_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     np.testing.assert_allclose(
         Ranker.load(tmp_path / "out").score(PAIRS), TorchScorer(*load_model(ranker)).score(PAIRS), atol=1e-4
     )
+
+
+@pytest.mark.parametrize("head", ["cosine", "late_interaction"])
+def test_a_bi_encoder_becomes_a_ranker(head: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    BertModel(tiny_config()).save_pretrained(tmp_path / "encoder")
+    tiny_tokenizer().save(tmp_path / "encoder")
+    assert distilrank("convert", tmp_path / "encoder", "--head", head, "--out", tmp_path / "ranker") == 0
+    assert "nothing has been trained" in capsys.readouterr().out
+    expected, tokenizer = load_model(tmp_path / "encoder", head=head)  # type: ignore[arg-type]
+    pairs = tiny_pairs(5)
+    wanted = TorchScorer(expected, tokenizer).score(pairs)
+    np.testing.assert_allclose(Ranker.load(tmp_path / "ranker").score(pairs), wanted, atol=1e-4)
+    assert "AutoModelForSequenceClassification" not in (tmp_path / "ranker" / "README.md").read_text()

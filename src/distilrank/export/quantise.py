@@ -37,6 +37,9 @@ in docs/export.md."""
 SMALLEST = 1e-5
 """Channels that are never larger count as this large, so that nothing is divided by zero."""
 
+MANY = 100
+"""Rows of a table that is worth storing in 8 bits."""
+
 Ranges = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Value -> least and largest of each of its channels, both (channels,)."""
 
@@ -239,10 +242,11 @@ def weights_in_8_bits(
 
 
 def _is_embedding(node: onnx.NodeProto, graph: onnx.ModelProto) -> bool:
-    """Tell whether a node looks tokens up in a table; the few rows of segments and places are not worth it."""
-    if node.op_type != "Gather" or node.input[1] != "input_ids":
+    """Tell whether a node looks rows up in a table of many: words, or places; two segments are not worth it."""
+    if node.op_type != "Gather":
         return False
-    return any(tensor.name == node.input[0] for tensor in graph.graph.initializer)
+    tables = (tensor for tensor in graph.graph.initializer if tensor.name == node.input[0])
+    return any(len(tensor.dims) == 2 and (node.input[1] == "input_ids" or tensor.dims[0] >= MANY) for tensor in tables)
 
 
 def _constant(graph: onnx.ModelProto, name: str) -> NDArray[np.float32]:

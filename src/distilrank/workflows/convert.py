@@ -14,8 +14,9 @@ from distilrank.data.files import file_hash, write_manifest
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, SettingsError
 from distilrank.export.onnx import export_onnx
+from distilrank.models.cosine import BertForCosineRanking
 from distilrank.models.facts import count_parameters, weight_megabytes
-from distilrank.models.load import stored_label_names
+from distilrank.models.load import load_model, resolve_source, stored_label_names
 from distilrank.models.open_checkpoint import BIN, open_checkpoint
 from distilrank.models.refit_head import Refit, refit_head
 from distilrank.models.relu_head import has_relu_head
@@ -34,13 +35,14 @@ class ConvertSettings:
     """How to convert.
 
     Attributes:
-        head: "relu" or "plain" where the folder does not say which it has. None: it does.
+        head: "relu" or "plain" where the folder does not say which it has; "cosine" or "late_interaction" make a ranker
+            of a bi-encoder's checkpoint. None: the folder says it, and the head stays.
         relevant: Which of two logits is that of "relevant".
         keep_classes: Leave two logits as they are: those of a classifier.
         texts: Most texts or pairs a head is refitted on, the first ones.
     """
 
-    head: Literal["relu", "plain"] | None = None
+    head: Literal["relu", "plain", "cosine", "late_interaction"] | None = None
     relevant: int = 1
     keep_classes: bool = False
     texts: int = 10_000
@@ -86,14 +88,20 @@ def convert(
     if out.resolve() == folder.resolve():
         raise InputError("is the folder to be converted; give --out another one", path=out)
     source = None if data is None else LabelledData.open(data) if is_labelled(data) else RankingData.open(data)
-    weights = next((path for path in (folder / "model.safetensors", folder / BIN) if path.is_file()), None)
+    place = folder if folder.is_dir() else Path(resolve_source(str(folder)))
+    weights = next((path for path in (place / "model.safetensors", place / BIN) if path.is_file()), None)
     inputs = {} if weights is None else {"weights": weights}
     told = {**asdict(settings), "data": None if source is None else source.identity}
     hashes = {name: file_hash(path) for name, path in inputs.items()}
     if is_done(out, verb=VERB, settings=told, inputs=hashes, overwrite=overwrite):
         return []
-    model, tokenizer = open_checkpoint(folder, head=settings.head)
     done: list[str] = []
+    head = settings.head
+    if head == "cosine" or head == "late_interaction":
+        model, tokenizer = load_model(str(folder), head=head)
+        done.append(f"the warm head {head} on the encoder as it was; nothing has been trained")
+    else:
+        model, tokenizer = open_checkpoint(folder, head=head)
     names = stored_label_names(model.config)
     if len(names) == 2 and not settings.keep_classes:
         fold_two_logits(model, relevant=settings.relevant)
@@ -108,7 +116,7 @@ def convert(
         name=out.name,
         made_by="distilrank convert",
         data="none: converted, not trained",
-        classic=not has_relu_head(model),
+        classic=not (has_relu_head(model) or isinstance(model, BertForCosineRanking)),
         task="text-ranking" if model.config.num_labels == 1 else "text-classification",
         ancestry=known_ancestry(str(folder)),
         base_model=None if known_ancestry(str(folder)) else folder.name,

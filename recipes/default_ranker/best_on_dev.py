@@ -1,0 +1,17 @@
+"""Print the name of the ranker whose nDCG@10 on the questions' dev split is highest; TREC DL 2019 is not looked at."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+def dev_mean(path: Path) -> float:
+    """Return the mean of nDCG@10 in a result."""
+    return float(json.loads(path.read_text())["systems"][0]["measures"]["nDCG@10"]["mean"])
+
+
+if __name__ == "__main__":
+    results = sorted(Path(sys.argv[1]).glob("ranker-*.openqa_dev.json"))
+    print(max(results, key=dev_mean).name.removesuffix(".openqa_dev.json"))
