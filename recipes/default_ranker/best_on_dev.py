@@ -9,7 +9,9 @@ from pathlib import Path
 
 def dev_mean(path: Path) -> float:
     """Return the mean of nDCG@10 in a result."""
-    return float(json.loads(path.read_text())["systems"][0]["measures"]["nDCG@10"]["mean"])
+    result = json.loads(path.read_text())
+    (measures,) = (each["measures"] for each in result["systems"] if each["name"] == result["system"])
+    return float(measures["nDCG@10"]["mean"])
 
 
 if __name__ == "__main__":
