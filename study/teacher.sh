@@ -7,7 +7,7 @@
 #   DATA=../shared/data OUT=runs/study_teacher bash study/teacher.sh
 set -euo pipefail
 DATA=${DATA:-../shared/data} OUT=${OUT:-runs/study_teacher} PRECISION=${PRECISION:-bf16}
-SCORED=${SCORED:-6400} WARM_STEPS=${WARM_STEPS:-300} STEPS=${STEPS:-500}
+SCORED=${SCORED:-4000} WARM_STEPS=${WARM_STEPS:-300} STEPS=${STEPS:-500}
 distilrank=${DISTILRANK:-.venv/bin/distilrank}
 common="--data $OUT/data --max-tokens 192 --precision $PRECISION --set dropout=0 --dev-queries 40 --dev-depth 20"
 scores="--objective listwise --set gains=scores --batch-size 8"
