@@ -7,7 +7,7 @@
 #   DATA=../shared/data OUT=runs/default_ranker RESULTS=results/default_ranker bash recipes/default_ranker/openqa_cpu.sh
 set -euo pipefail
 DATA=${DATA:-../shared/data} OUT=${OUT:-runs/default_ranker} RESULTS=${RESULTS:-results/default_ranker}
-GROUPS_READ=${GROUPS_READ:-2400} STEPS=${STEPS:-100} SEEDS=${SEEDS:-1 2 3} PRECISION=${PRECISION:-bf16} MIN_COUNT=${MIN_COUNT:-250}
+GROUPS_READ=${GROUPS_READ:-2400} STEPS=${STEPS:-100} SEEDS=${SEEDS:-1 2 3} PRECISION=${PRECISION:-bf16} MIN_COUNT=${MIN_COUNT:-400}
 distilrank=${DISTILRANK:-.venv/bin/distilrank} python=${PYTHON:-.venv/bin/python}
 passages=$DATA/wikipedia_2015_26k/passages.tsv.xz
 mkdir -p "$OUT" "$RESULTS"

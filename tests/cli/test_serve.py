@@ -7,6 +7,7 @@ import pytest
 
 from distilrank.cli.app import build_app, run
 from distilrank.cli.serve import serve
+from distilrank.runtime.shipped import default_folder
 from distilrank.serve import server
 from distilrank.serve.keys import ApiKeys
 from distilrank.serve.settings import ServeSettings
@@ -41,6 +42,11 @@ def test_models_and_settings_reach_the_server(asked: Asked, tmp_path: Path) -> N
         queue_pairs=2000, workers=2, precision="fp32", timeout_seconds=5.0, watch_seconds=2.0, log_texts=True
     )
     assert asked["keys"].accept("Bearer secret")
+
+
+def test_without_a_folder_it_serves_the_ranker_that_comes_along(asked: Asked) -> None:
+    assert code() == 0
+    assert asked["folders"] == {"default": default_folder()}
 
 
 def test_defaults(asked: Asked) -> None:
