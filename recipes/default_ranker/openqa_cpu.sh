@@ -26,7 +26,7 @@ $distilrank teach --data "$OUT/data" --groups "$OUT/groups.jsonl" --scores-from 
   --weight 1 --out "$OUT/mix"
 
 judge() { # name of the system
-  [ -f "$RESULTS/$1.openqa_dev.json" ] || $distilrank evaluate "$OUT/$1" --data "$OUT/data" --split dev --depth 50 \
+  [ -f "$RESULTS/$1.openqa_dev.json" ] || $distilrank evaluate "$OUT/$1" --data "$OUT/data" --split dev --depth 20 \
     --max-queries 200 --measures nDCG@10,RR@10 --json "$RESULTS/$1.openqa_dev.json" --out-run "$OUT/$1.openqa_dev.trec"
   [ -f "$RESULTS/$1.trec_dl19.json" ] || $distilrank evaluate "$OUT/$1" --data "$DATA/trec_dl19" --run BM25 \
     --measures "nDCG@10,RR(rel=2)@10,AP(rel=2)" --json "$RESULTS/$1.trec_dl19.json" --out-run "$OUT/$1.trec_dl19.trec"

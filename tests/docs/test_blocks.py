@@ -161,7 +161,9 @@ def test_the_server_answers_every_request() -> None:
 def shortened(arguments: list[str]) -> list[str]:
     """A command with few steps where it trains, and with demands that random networks on a busy machine can meet."""
     few = [re.sub(r"(--steps )\d+", rf"\g<1>{STEPS}", word) for word in arguments]
-    few = [re.sub(r"^\d+ ms", "9000 ms", word) for word in few] + (["--margin", "0.5"] if few[0] in ("export", "pack") else [])
+    few = [re.sub(r"^\d+ ms", "9000 ms", word) for word in few] + (
+        ["--margin", "0.5"] if few[0] in ("export", "pack") else []
+    )
     for i, word in enumerate(few[:-1]):
         if word == "--steps":
             few[i + 1] = str(STEPS)
