@@ -43,5 +43,5 @@ done
 best=$($python recipes/default_ranker/best_on_dev.py "$RESULTS")
 echo "best on the dev split: $best"
 $distilrank pack "$OUT/$best" --data "$OUT/data" --split dev --depth 20 --max-queries 200 --out "$OUT/packed"
-$distilrank calibrate "$OUT/packed" --data "$OUT/data" --split dev --depth 50
+$distilrank calibrate "$OUT/packed" --data "$OUT/data" --split dev --depth 20 --max-queries 200 --unjudged not-relevant
 judge packed

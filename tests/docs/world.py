@@ -72,6 +72,7 @@ def _models() -> None:
     _judge_as_it_ranks(network, tokenizer)
     for name in ("checkpoint", "runs/teacher", "runs/student"):
         save_model(network, tokenizer, Path(name))
+    save_model(*load.load_model(Path("checkpoint"), head="late_interaction"), Path("weights", "default_ranker"))
     export_onnx(network, tokenizer, Path("runs", "teacher"))
     shutil.copytree(Path("runs", "teacher", "onnx"), Path("runs", "student", "onnx"))
     config.num_labels = 2
