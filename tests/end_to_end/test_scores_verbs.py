@@ -19,7 +19,6 @@ from distilrank.errors import SettingsError
 from distilrank.models.load import load_model
 from distilrank.procedures.score_distillation import OBJECTIVES, Objective, ScoreDistillationSettings
 from distilrank.training.journal import read_steps
-from tests.bilstms import saved_bilstm
 from tests.end_to_end.verbs import distilrank, files_of, prepared_ranking, saved_ranker, without_export
 
 SHORT = ("--max-tokens", 32, "--batch-size", 4, "--learning-rate", "3e-3", "--steps", 4, "--set", "trackers=[]")
@@ -130,15 +129,6 @@ def test_labelled_texts_and_other_procedures_are_refused(
     assert "the procedure simplified_tinybert has no --objective" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
     assert not (tmp_path / "b").exists()
-
-
-def test_a_bilstm_is_refused_before_it_is_trained(
-    teacher: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    told = ("distil", "--procedure", "scores", "--teacher", teacher, "--data", data, "--out", tmp_path / "student")
-    assert distilrank(*told, "--student", saved_bilstm(tmp_path / "bilstm"), *SHORT) == 2
-    assert "is a BiLSTM, which only --procedure bilstm makes" in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "student").exists()
 
 
 def test_the_help_names_every_objective() -> None:

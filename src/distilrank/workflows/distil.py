@@ -62,6 +62,7 @@ class Procedure:
         paper: How its paper is named on a card.
         augments: Whether it learns from augmented examples besides the data's own.
         groups: Whether it learns from whole groups, a query with its passages, instead of pairs.
+        bilstm: Whether its student may be a BiLSTM.
         tasks: Task -> dotted names of settings -> what they are for it unless told otherwise.
     """
 
@@ -70,6 +71,7 @@ class Procedure:
     paper: str
     augments: bool = False
     groups: bool = False
+    bilstm: bool = False
     tasks: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
@@ -101,6 +103,7 @@ PROCEDURES: dict[str, Procedure] = {
         distil=score_distillation.distil,
         paper="distillation of a teacher's scores",
         groups=True,
+        bilstm=True,
     ),
 }
 
@@ -182,7 +185,9 @@ def distil(
     before = making.done_before()
     if before is not None:
         return before
-    network, tokenizer = student.build(teacher_model, teacher_tokenizer, seed=seed, offline=offline)
+    network, tokenizer = student.build(
+        teacher_model, teacher_tokenizer, seed=seed, offline=offline, bilstm=procedure.bilstm
+    )
     tokenizer = tokenizer.with_max_tokens(settings.max_tokens)
     alarms: list[Finding] = []
     if isinstance(source, RankingData) and isinstance(settings, ScoreDistillationSettings):

@@ -16,6 +16,7 @@ from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ResumeError
 from distilrank.evaluation.diagnostics.findings import Finding
 from distilrank.export.onnx import export_onnx, require_libraries
+from distilrank.models.bilstm import BiLstmForSequenceClassification
 from distilrank.models.facts import count_parameters, weight_megabytes
 from distilrank.models.save import save_model
 from distilrank.training.journal import Journal, read_events
@@ -219,17 +220,19 @@ class Making:
             count: How many of them.
             inputs: Files that were trained on.
             task: As the hub names it.
-            classic: Whether transformers alone loads it.
+            classic: Whether transformers alone loads it, unless it is a BiLSTM.
             onnx: Whether it is exported.
             losses: Names of the terms.
             alarms: What was suspicious before the training.
         """
         ancestry = known_ancestry(self.teacher or self.started_from)
+        bilstm = isinstance(model, BiLstmForSequenceClassification)
         card = ModelCard(
             name=self.out.name,
             made_by=made_by,
             data=f"{count:,} {examples}",
-            classic=classic,
+            classic=classic and not bilstm,
+            reads_apart=bilstm,
             onnx=onnx,
             task=task,
             ancestry=ancestry,

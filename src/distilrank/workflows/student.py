@@ -51,7 +51,13 @@ class StudentSettings:
             )
 
     def build(
-        self, teacher: PreTrainedModel, tokenizer: PairTokenizer, *, seed: int, offline: bool = False
+        self,
+        teacher: PreTrainedModel,
+        tokenizer: PairTokenizer,
+        *,
+        seed: int,
+        offline: bool = False,
+        bilstm: bool = False,
     ) -> tuple[PreTrainedModel, PairTokenizer]:
         """Return the untrained student with the teacher's labels, and its tokeniser.
 
@@ -60,13 +66,20 @@ class StudentSettings:
             tokenizer: The teacher's; the student's too unless it has its own checkpoint.
             seed: Of new weights.
             offline: Whether to use only what is on this machine.
+            bilstm: Whether it may be a BiLSTM.
+
+        Raises:
+            ModelError: It is a BiLSTM and may be none, or the checkpoint cannot be loaded.
         """
         names = stored_label_names(teacher.config)
         labels = len(names)
         if self.start is not None:
             student, tokenizer = load_model(self.start, num_labels=labels, head="classic", seed=seed, offline=offline)
-            if isinstance(student, BiLstmForSequenceClassification):  # it is saved and exported in another way
-                raise ModelError(f"{self.start} is a BiLSTM, which only --procedure bilstm makes and trains")
+            if isinstance(student, BiLstmForSequenceClassification) and not bilstm:
+                raise ModelError(
+                    f"{self.start} is a BiLSTM, which --procedure bilstm makes and only --procedure scores trains "
+                    "further"
+                )
             if stored_label_names(student.config) == [f"LABEL_{i}" for i in range(labels)]:
                 name_labels(student.config, names, num_labels=labels)
             return student, tokenizer

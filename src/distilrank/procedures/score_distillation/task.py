@@ -15,6 +15,7 @@ from distilrank.data.groups import require_relevant
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ModelError, SettingsError
 from distilrank.models.answers import encoder_layers
+from distilrank.models.bilstm import BiLstmForSequenceClassification
 from distilrank.models.frozen import frozen
 from distilrank.models.load import stored_label_names
 from distilrank.models.mapping import layer_mapping
@@ -45,7 +46,7 @@ class ScoreDistillationSettings:
         mapping: Teacher layer for each student layer, for objectives over layers: "uniform" (g(m) = m N / M), "top",
             "bottom" or a list.
         relation_heads: A_r of ``relations``; divides both widths (48 for a base teacher in MiniLMv2, section 4.1).
-        max_tokens: Longest pair.
+        max_tokens: Longest pair; of a student that reads texts apart, longest text.
         batch_tokens: Most tokens run at once, padding included; changes no result. None: what suits the device.
         training: The loop's settings; ``batch_size`` counts groups.
     """
@@ -102,7 +103,8 @@ def distil(
     """Train a one-logit ranker in place on groups; the teacher is only read, and only where it is needed.
 
     Args:
-        student: Any network with one logit; with layers like BERT's where layers are compared.
+        student: Any network with one logit that reads pairs, so also a siamese BiLSTM; with layers like BERT's where
+            layers are compared.
         teacher: A ranker. It is run where layers are compared, and where scores are read and not all groups have them.
         tokenizer: The student's.
         groups: With the teacher's ``scores``, or without for it to score.
@@ -114,11 +116,14 @@ def distil(
         evaluate: Measures of the student as it is, higher is better; the first one decides which step is best.
 
     Raises:
-        ModelError: A network has more than one logit, or layers cannot be compared: token ids, kinds or head counts.
+        ModelError: A network has more than one logit, the student reads single texts, or layers cannot be compared:
+            token ids, kinds or head counts.
         InputError: A group lacks what an objective needs; found before any training.
         SettingsError: The layer mapping, ``relation_heads`` or ``max_tokens`` does not fit the networks.
     """
     require_one_logit(student, "the student")
+    if isinstance(student, BiLstmForSequenceClassification) and not student.config.siamese:
+        raise ModelError("a ranker reads pairs, but the student is a BiLSTM of single texts; give a siamese one")
     require_positions(student, settings.max_tokens)
     scored = require_usable_groups(groups, settings)
     matched = None
@@ -242,6 +247,11 @@ def match_layers(
     settings: ScoreDistillationSettings,
 ) -> Matched:
     """Bring two networks side by side, or refuse what cannot be compared."""
+    if isinstance(student, BiLstmForSequenceClassification):
+        raise ModelError(
+            f"the student is a BiLSTM, which has none of the layers that {', '.join(settings.over_layers)} would "
+            "compare; keep to objectives over scores and labels"
+        )
     for model in (student, teacher):
         encoder_layers(model)  # refuses networks that keep their layers in another way
         require_positions(model, settings.max_tokens)
