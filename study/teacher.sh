@@ -23,3 +23,4 @@ $distilrank fine-tune $common $scores --groups "$OUT/scored_a.jsonl" --model min
   --learning-rate 5e-5 --steps "$WARM_STEPS" --set calibration_groups=0 --out "$OUT/warm"
 $distilrank fine-tune $common $scores --groups "$OUT/scored_b.jsonl" --model "$OUT/warm" --head classic \
   --learning-rate 2e-4 --steps "$STEPS" --set calibration_groups=100 --out "$OUT/teacher"
+.venv/bin/python tools/half_precision.py "$OUT/teacher" study/teacher

@@ -12,13 +12,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 from best_on_dev import dev_mean
-from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, "tools")
+from half_precision import half_precision
 
 PACKAGE = Path("src/distilrank/default_ranker")
 HALF = Path("weights/default_ranker")
-COPIED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+COPIED = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "calibration.json",
+)
 SETS = {"openqa_dev": "openqa dev, BM25's 20", "trec_dl19": "TREC DL 2019, BM25's 100"}
 
 
@@ -38,8 +46,8 @@ def table(results: Path, seeds: list[str]) -> str:
     """Return the table of nDCG@10."""
     rows = ["| nDCG@10 | " + " | ".join(SETS.values()) + " |", "| --- | ---: | ---: |"]
     rows.append("| BM25 | " + " | ".join(cell(of(results, "warm", each)["bm25"]) for each in SETS) + " |")
-    named = {"warm": "before training, whole vocabulary", **{name: name.replace("-", ", seed ") for name in seeds}}
-    named["packed"] = "**this folder** (the best seed on dev, weights in 8 bits)"
+    named = {"warm": "before training", **{name: name.replace("-", ", seed ") for name in seeds}}
+    named["packed"] = "**this folder** (the best seed on dev, weights in 8 and 4 bits)"
     for name, told in named.items():
         rows.append(f"| {told} | " + " | ".join(cell(of(results, name, each)["own"]) for each in SETS) + " |")
     means = [fmean(of(results, name, each)["own"]["mean"] for name in seeds) for each in SETS]
@@ -52,7 +60,7 @@ def card(results: Path, seeds: list[str], best: str, *, half: bool) -> str:
     template = Path(__file__).with_name("card.md").read_text()
     looks = json.loads((results / "looks.json").read_text())
     return template.format(
-        what="torch weights in half precision" if half else "ONNX, weights in 8 bits",
+        what="torch weights in half precision" if half else "ONNX, weights in 8 bits and word embeddings in 4",
         table=table(results, seeds),
         best=best.replace("-", ", seed "),
         looks=len(looks["looks"]),
@@ -65,17 +73,13 @@ def main(runs: Path, results: Path) -> None:
     found = sorted(results.glob("ranker-*.openqa_dev.json"))
     best = max(found, key=dev_mean).name.removesuffix(".openqa_dev.json")
     seeds = [path.name.removesuffix(".openqa_dev.json") for path in found]
-    for folder in (PACKAGE, HALF):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    for name in (*COPIED, "calibration.json"):
+    shutil.rmtree(PACKAGE, ignore_errors=True)
+    PACKAGE.mkdir(parents=True)
+    half_precision(runs / best, HALF)
+    for name in COPIED:
         shutil.copyfile(runs / "packed" / name, PACKAGE / name)
     (PACKAGE / "onnx").mkdir()
     shutil.copyfile(runs / "packed" / "onnx" / "model.onnx", PACKAGE / "onnx" / "model.onnx")
-    for name in COPIED:
-        shutil.copyfile(runs / best / name, HALF / name)
-    weights = {name: weight.to(torch.float16) for name, weight in load_file(runs / best / "model.safetensors").items()}
-    save_file(weights, HALF / "model.safetensors", metadata={"format": "pt"})
     (PACKAGE / "README.md").write_text(card(results, seeds, best, half=False))
     (HALF / "README.md").write_text(card(results, seeds, best, half=True))
     for folder in (PACKAGE, HALF):

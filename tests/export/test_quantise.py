@@ -7,11 +7,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from distilrank.data.tokens import PairTokenizer
 from distilrank.export import quantise as module
-from distilrank.export.quantise import Recipe, file_name, products, quantise, weights_in_8_bits
+from distilrank.export.quantise import Recipe, file_name, half_bytes, products, quantise, weights_in_8_bits
 from distilrank.export.ranges import Ranges, measure_ranges
 from distilrank.runtime.pair_network import PairNetwork
 from distilrank.runtime.session import open_session
@@ -202,3 +203,35 @@ def test_the_kernels_are_integer_ones(graph: onnx.ModelProto, ranges: Ranges, tm
     made = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
     assert made.count("MatMulIntegerToFloat") == 12
     assert made.count("MatMul") + made.count("FusedMatMul") == 4  # queries with keys, weights with values, twice
+
+
+def test_two_units_in_a_byte_by_hand() -> None:
+    table = np.zeros((1, 128), np.float32)
+    table[0, 0], table[0, 1], table[0, 64], table[0, 127] = 7.0, -3.4, -1.0, 0.5
+    packed, scales = half_bytes(table)
+    # Groups of 32: the largest numbers 7, 0, 1 and 0.5 become 7.
+    np.testing.assert_allclose(scales[0, [0, 2, 3]].astype(np.float64), [1.0, 1 / 7, 0.5 / 7], rtol=1e-3)
+    assert packed.shape == (1, 64)
+    assert packed[0, 0] == (7 + 8) + 16 * (-7 + 8)  # units 0 and 64
+    assert packed[0, 1] == (-3 + 8) + 16 * 8
+    assert packed[0, 63] == 8 + 16 * (7 + 8)
+
+
+@pytest.mark.parametrize("units", [64, 128])
+def test_a_table_of_half_bytes_is_unpacked_where_it_is_read(units: int) -> None:
+    random = np.random.default_rng(0)
+    table = random.normal(size=(200, units)).astype(np.float32)
+    ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "sequence"])
+    states = helper.make_tensor_value_info("states", TensorProto.FLOAT, ["batch", "sequence", units])
+    node = helper.make_node("Gather", ["table", "input_ids"], ["states"], name="words")
+    graph = helper.make_graph([node], "look-up", [ids], [states], [numpy_helper.from_array(table, "table")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    recipe = Recipe(arithmetic="avx512_vnni", activations="float", embedding_bits=4)
+    session = onnxruntime.InferenceSession(quantise(model, recipe, {}).SerializeToString())
+    wanted = random.integers(0, 200, (3, 7))
+    (found,) = session.run(None, {"input_ids": wanted})
+    packed, scales = half_bytes(table)
+    numbers = np.concatenate([packed % 16, packed // 16], axis=1).astype(np.float32) - 8
+    expected = numbers * np.repeat(scales.astype(np.float32), 32, axis=1)
+    np.testing.assert_allclose(found, expected[wanted], rtol=1e-6)
+    assert np.abs(expected - table).max() < np.abs(table).max() / 7

@@ -9,8 +9,10 @@ import numpy as np
 import onnx
 import pytest
 
+from distilrank.models.save import save_model
 from distilrank.runtime.ranker import Ranker
 from tests.end_to_end.verbs import distilrank, files_of, prepared_ranking, saved_ranker
+from tests.tiny import tiny_model, tiny_tokenizer
 
 PAIRS = [("where is the king?", "the old king is in the city."), ("bread", "water and bread."), ("the queen", "stone")]
 
@@ -85,3 +87,22 @@ def test_refusals(ranker: Path, data: Path, tmp_path: Path, capsys: pytest.Captu
     assert distilrank("pack", ranker, "--data", data, "--out", tmp_path / "mine") == 2
     assert "give --out another folder" in capsys.readouterr().err
     assert (tmp_path / "mine" / "thesis.txt").is_file()
+
+
+def test_word_embeddings_in_half_a_byte(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wide = tmp_path / "wide"
+    save_model(tiny_model(hidden=64), tiny_tokenizer(), wide)
+    assert distilrank("export", wide) == 0
+    told = ("pack", wide, "--data", data, "--margin", 0.9)
+    sizes = {}
+    for bits in (8, 4):
+        out = tmp_path / str(bits)
+        assert distilrank(*told, "--embedding-bits", bits, "--out", out) == 0
+        graph = onnx.load(out / "onnx" / "model.onnx")
+        sizes[bits] = {tensor.name: len(tensor.raw_data) for tensor in graph.graph.initializer}
+    name = "bert.embeddings.word_embeddings.weight"
+    assert 2 * sizes[4][f"{name}_packed"] == sizes[8][f"{name}_quantized"]
+    before, after = (Ranker.load(folder).score(PAIRS) for folder in (wide, tmp_path / "4"))
+    assert 0 < np.abs(before - after).max() < np.inf  # how much is shown by the look-up alone, in tests/export
+    assert distilrank(*told, "--embedding-bits", 5, "--out", tmp_path / "5") == 2
+    assert "--embedding-bits is 5, give 8 or 4" in capsys.readouterr().err

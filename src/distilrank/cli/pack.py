@@ -14,6 +14,7 @@ def pack(
     out: Annotated[Path, typer.Option(help="Folder to make; it appears whole or not at all.")],
     data: Annotated[str, typer.Option(help="Folder with judged queries, or a public collection, that decide.")],
     split: Annotated[str, typer.Option(help="Whose queries and judgements.")] = "dev",
+    embedding_bits: Annotated[int, typer.Option(help="Bits of word embeddings, 8 or 4; the rest has 8.")] = 8,
     run: Annotated[str | None, typer.Option(help="Candidates, as for evaluate.")] = None,
     collection: Annotated[Path | None, typer.Option(help="The passages, when they lie outside --data.")] = None,
     margin: Annotated[float, typer.Option(help="Share of nDCG@10 that may be lost.")] = 0.01,
@@ -34,12 +35,23 @@ def pack(
       distilrank trim runs/student --data runs/data --out runs/trimmed
       distilrank pack runs/trimmed --data runs/data --split test --run BM25 --out trimmed-packed
     """
+    from distilrank.errors import SettingsError
     from distilrank.workflows.export import Int8Settings
     from distilrank.workflows.pack import pack as make
 
     settings = Int8Settings(split=split, margin=margin, depth=depth, max_queries=max_queries)
+    if embedding_bits not in (4, 8):
+        raise SettingsError(f"--embedding-bits is {embedding_bits}, give 8 or 4")
     packed = make(
-        model, out, data=data, settings=settings, run=run, collection=collection, overwrite=overwrite, offline=offline
+        model,
+        out,
+        data=data,
+        settings=settings,
+        embedding_bits=4 if embedding_bits == 4 else 8,
+        run=run,
+        collection=collection,
+        overwrite=overwrite,
+        offline=offline,
     )
     print(packed.sentence(), file=sys.stderr)
     print(f"{packed.folder}\t{packed.megabytes:.1f} MB")

@@ -37,6 +37,9 @@ in docs/export.md."""
 SMALLEST = 1e-5
 """Channels that are never larger count as this large, so that nothing is divided by zero."""
 
+GROUP = 32
+"""Units that share a scale in 4 bits."""
+
 MANY = 100
 """Rows of a table that is worth storing in 8 bits."""
 
@@ -52,7 +55,8 @@ class Recipe:
         arithmetic: Of the processor that the file is for; it decides between signed, unsigned and 7-bit weights.
         activations: See the module.
         per_channel: One scale per output column, instead of one per matrix.
-        embeddings: Whether the word embeddings are stored in 8 bits too, with a scale per word.
+        embeddings: Whether the word embeddings are stored in few bits too.
+        embedding_bits: How few: 8 with a scale per word, or 4 with a scale per ``GROUP`` units of a word.
         keep: Names of the products that stay as they are.
     """
 
@@ -60,6 +64,7 @@ class Recipe:
     activations: Literal["static", "dynamic", "float"] = "static"
     per_channel: bool = True
     embeddings: bool = True
+    embedding_bits: Literal[8, 4] = 8
     keep: frozenset[str] = frozenset()
 
     @property
@@ -77,6 +82,8 @@ class Recipe:
             words.append(f"{len(self.keep)} products left in fp32")
         if not self.embeddings:
             words.append("embeddings left in fp32")
+        elif self.embedding_bits != 8:
+            words.append(f"embeddings in {self.embedding_bits} bits")
         return ", ".join(words)
 
 
@@ -180,6 +187,13 @@ class _Quantiser:
         self._node("Mul", [f"{output}_float", f"{output}_scale"], output)
 
     def embedding(self, node: onnx.NodeProto, table: NDArray[np.float32]) -> None:
+        """Write a look-up in a table of few bits."""
+        if self.recipe.embedding_bits == 4 and table.shape[1] % (2 * GROUP) == 0:
+            self._half_bytes(node, table)
+        else:
+            self._bytes(node, table)
+
+    def _bytes(self, node: onnx.NodeProto, table: NDArray[np.float32]) -> None:
         """Write a look-up in a table that has a scale per row."""
         scales = np.maximum(np.abs(table).max(axis=1, keepdims=True), SMALLEST) / np.float32(127)
         small = np.round(table / scales).astype(np.int8)
@@ -188,6 +202,28 @@ class _Quantiser:
         self._node("Gather", [self._constant(f"{name}_scale", scales), ids], f"{output}_scale")
         self._node("Cast", [f"{output}_integers"], f"{output}_float", to=TensorProto.FLOAT)
         self._node("Mul", [f"{output}_float", f"{output}_scale"], output)
+
+    def _half_bytes(self, node: onnx.NodeProto, table: NDArray[np.float32]) -> None:
+        """Write a look-up in a table with two units in a byte: the first half of a row low, the second half high."""
+        packed, scales = half_bytes(table)
+        name, ids, output = node.input[0], node.input[1], node.output[0]
+        self._node("Gather", [self._constant(f"{name}_packed", packed), ids], f"{output}_packed", name=node.name)
+        self._node("Gather", [self._constant(f"{name}_scale", scales), ids], f"{output}_small_scale")
+        self._node("Cast", [f"{output}_small_scale"], f"{output}_scale", to=TensorProto.FLOAT)
+        self._node("Cast", [f"{output}_packed"], f"{output}_both", to=TensorProto.FLOAT)
+        sixteen = self._constant("sixteen", np.float32(16))
+        self._node("Div", [f"{output}_both", sixteen], f"{output}_sixteenth")
+        self._node("Floor", [f"{output}_sixteenth"], f"{output}_high")
+        self._node("Mul", [f"{output}_high", sixteen], f"{output}_rest")
+        self._node("Sub", [f"{output}_both", f"{output}_rest"], f"{output}_low")
+        self._node("Concat", [f"{output}_low", f"{output}_high"], f"{output}_joined", axis=-1)
+        self._node("Sub", [f"{output}_joined", self._constant("eight", np.float32(8))], f"{output}_signed")
+        groups, whole = np.array([0, 0, -1, GROUP], np.int64), np.array([0, 0, table.shape[1]], np.int64)
+        grouped = self._constant(f"{name}_groups", groups)
+        self._node("Reshape", [f"{output}_signed", grouped], f"{output}_grouped")
+        self._node("Unsqueeze", [f"{output}_scale", self._constant("last", np.array([-1], np.int64))], f"{output}_each")
+        self._node("Mul", [f"{output}_grouped", f"{output}_each"], f"{output}_scaled")
+        self._node("Reshape", [f"{output}_scaled", self._constant(f"{name}_whole", whole)], output)
 
     def _even(self, value: str) -> str:
         inverse = self._constant(f"{value}_smoothing", (1.0 / self.factors[value]).astype(np.float32))
@@ -239,6 +275,20 @@ def weights_in_8_bits(
     if recipe.arithmetic == "avx2":  # the same numbers, shifted to be unsigned
         return (rounded + 128).astype(np.uint8), scales, np.full(scales.shape, 128, np.uint8)
     return rounded.astype(np.int8), scales, np.zeros(scales.shape, np.int8)
+
+
+def half_bytes(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+    """Return a table (rows, units) in 4 bits, (rows, units / 2), and its scales, (rows, units / ``GROUP``).
+
+    A unit is (q - 8) s with q from 1 to 15; a byte is q of unit j plus 16 q of unit j + units / 2.
+    """
+    rows, units = table.shape
+    grouped = table.reshape(rows, units // GROUP, GROUP)
+    scales = (np.maximum(np.abs(grouped).max(axis=2), SMALLEST) / 7).astype(np.float16)
+    scales = np.maximum(scales, np.finfo(np.float16).tiny)
+    numbers = np.clip(np.round(grouped / scales[:, :, None].astype(np.float32)), -7, 7).reshape(rows, units) + 8
+    low, high = np.split(numbers.astype(np.uint8), 2, axis=1)
+    return (low + 16 * high).astype(np.uint8), scales
 
 
 def _is_embedding(node: onnx.NodeProto, graph: onnx.ModelProto) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from distilrank.data.files import atomic_write_bytes, file_hash, read_json, write_manifest
 from distilrank.data.tokens import PairTokenizer
@@ -33,6 +34,8 @@ FILES = (
 RECIPE = Recipe(arithmetic="avx512_vnni", activations="float")
 """Signed weights with a scale per column; no processor's 8-bit arithmetic is used."""
 
+EmbeddingBits = Literal[8, 4]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
@@ -53,7 +56,7 @@ class Packed:
 
     def sentence(self) -> str:
         """Say it."""
-        return f"weights in 8 bits: {self.told}"
+        return f"weights in few bits: {self.told}"
 
 
 def pack(
@@ -62,6 +65,7 @@ def pack(
     *,
     data: str,
     settings: Int8Settings,
+    embedding_bits: EmbeddingBits = 8,
     run: str | None = None,
     collection: Path | None = None,
     overwrite: bool = False,
@@ -74,6 +78,7 @@ def pack(
         out: Folder to make.
         data: With the queries that decide; see ``evaluate_ranking``.
         settings: Of the judgement: split, margin, depth and number of queries.
+        embedding_bits: Of word embeddings; everything else has 8.
         run: Candidates; None takes the data's, or BM25's.
         collection: The file of passages where it is not in the folder.
         overwrite: Allow another packed model to be replaced.
@@ -86,11 +91,16 @@ def pack(
     float_file = model / "onnx" / "model.onnx"
     graph, tokenizer = load_graph(float_file), PairTokenizer.from_folder(model)
     inputs = {"model": float_file}
-    told = {"margin": settings.margin, "split": settings.split, "data": Path(data).name}
+    told = {
+        "margin": settings.margin,
+        "split": settings.split,
+        "data": Path(data).name,
+        "embedding_bits": embedding_bits,
+    }
     digests = {name: file_hash(path) for name, path in inputs.items()}
     if is_done(out, verb=VERB, settings=told, inputs=digests, overwrite=overwrite):
         return Packed(folder=out, told=str(read_json(out / "manifest.json")["told"]))
-    content = quantise(graph, RECIPE, {}).SerializeToString()
+    content = quantise(graph, replace(RECIPE, embedding_bits=embedding_bits), {}).SerializeToString()
     judged = judged_queries(data, settings=settings, run=run, collection=collection, offline=offline)
     small, floating = (
         ranked_by(PairNetwork(open_session(each), tokenizer), judged, name=model.resolve().name)
