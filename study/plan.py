@@ -36,7 +36,7 @@ class Scale:
         examples: Of a classification task that are augmented, and the most a classifier learns from.
         queries: Most queries of a test set.
         precision: Of training.
-        only: Systems that are run; none: all.
+        dev: Of the evaluation while a ranker is trained.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Scale:
     examples: int = 6000
     queries: int = 200
     precision: str = "bf16"
+    dev: str = "--dev-queries 40 --dev-depth 20"
 
 
 SCALES = {
@@ -64,6 +65,7 @@ SCALES = {
         head_steps=2,
         examples=60,
         queries=4,
+        dev="--dev-queries 4 --dev-depth 5",
     ),
     "cpu": Scale(name="cpu"),
     "gpu": Scale(
@@ -193,7 +195,7 @@ class Plan:
     ) -> Iterator[Cell]:
         """Yield the cells of a transformer that ranks; ``general``: the student that it starts from."""
         s = self.scale
-        drawn = f"--batch-size {s.batch} --triples {s.steps * s.batch // 2} --dev-queries 40 --dev-depth 20"
+        drawn = f"--batch-size {s.batch} --triples {s.steps * s.batch // 2} {s.dev}"
         if "max_steps" not in options:
             drawn += f" --steps {s.steps}"
         start = f"--student {self.folder(general)} " if general else ""
@@ -282,7 +284,7 @@ class Plan:
             for seed in s.seeds if name in ("margin_mse", "kl", "kl_layers") else s.seeds[:1]:
                 options = (
                     f"--procedure scores {terms} --student {out('general_3')} --scores {out('scores')} "
-                    f"--batch-size {groups} --steps {s.steps} --dev-queries 40 --dev-depth 20"
+                    f"--batch-size {groups} --steps {s.steps} {s.dev}"
                 )
                 yield Cell(
                     name=f"{name}-{seed}",
@@ -300,7 +302,7 @@ class Plan:
                 command = (
                     f"distil --procedure bilstm --data {self.folder('data')} --teacher {self.teacher} {self._words} "
                     f"--max-tokens 192 --triples {s.bilstm_steps * s.batch // 2} --steps {s.bilstm_steps} "
-                    f"--batch-size {s.batch} --dev-queries 40 --dev-depth 20{alpha} --seed {seed} "
+                    f"--batch-size {s.batch} {s.dev}{alpha} --seed {seed} "
                     f"--out {self.folder(f'{system}-{seed}')}"
                 )
                 yield Cell(
