@@ -50,8 +50,9 @@ def table(results: Path, seeds: list[str]) -> str:
     named["packed"] = "**this folder** (the best seed on dev, weights in 8 and 4 bits)"
     for name, told in named.items():
         rows.append(f"| {told} | " + " | ".join(cell(of(results, name, each)["own"]) for each in SETS) + " |")
-    means = [fmean(of(results, name, each)["own"]["mean"] for name in seeds) for each in SETS]
-    rows.append("| mean of the seeds | " + " | ".join(f"{mean:.3f}" for mean in means) + " |")
+    found = [[of(results, name, each)["own"]["mean"] for name in seeds] for each in SETS]
+    means = [f"{fmean(own):.3f} ({min(own):.3f} to {max(own):.3f} over seeds)" for own in found]
+    rows.append("| mean of the seeds | " + " | ".join(means) + " |")
     return "\n".join(rows)
 
 
@@ -62,7 +63,7 @@ def card(results: Path, seeds: list[str], best: str, *, half: bool) -> str:
     return template.format(
         what="torch weights in half precision" if half else "ONNX, weights in 8 bits and word embeddings in 4",
         table=table(results, seeds),
-        best=best.replace("-", ", seed "),
+        best=best.replace("ranker-", "seed "),
         looks=len(looks["looks"]),
         systems=sum(each["systems"] for each in looks["looks"]),
     )
