@@ -40,7 +40,8 @@ def plan_page(plan: Plan) -> str:
         "",
         "## Cells",
         "",
-        f"{len(cells)} cells, about {hours:.0f} hours of two processor cores at scale `{plan.scale.name}`, by estimate;",
+        f"{len(cells)} cells, about {hours:.0f} hours of two processor cores at scale `{plan.scale.name}`, "
+        "by estimate;",
         f"no cell over {LONGEST_MINUTES} minutes.",
         "Killed at any moment, the same command goes on; cells whose commands or inputs change are run again.",
         "",
