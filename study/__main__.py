@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results/study"))
     parser.add_argument("--teacher", type=Path, default=Path("study/teacher"))
     parser.add_argument("--page", type=Path, help="the page that plan and tables write; printed otherwise")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # names of cells may stand behind options
     runs = options.runs / options.scale
     plan = Plan(scale=SCALES[options.scale], data=options.data, runs=runs, teacher=options.teacher)
     results = options.results / options.scale

@@ -70,8 +70,11 @@ class Study:
             self.make(self.cells[need])
         folder = self.plan.folder(cell.name)
         marker = folder / "study.json"
-        if marker.is_file():  # made by other commands
-            shutil.rmtree(folder)
+        begun = self.plan.runs / "logs" / f"{cell.name}.key"
+        if marker.is_file() or (begun.is_file() and begun.read_text() != self.keys[cell.name]):
+            shutil.rmtree(folder, ignore_errors=True)  # made, or begun, by other commands
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        begun.write_text(self.keys[cell.name])
         spent = [self._call(command, cell) for command in cell.commands]
         folder.mkdir(parents=True, exist_ok=True)
         if cell.name == "teacher":

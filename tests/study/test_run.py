@@ -128,3 +128,19 @@ def test_tables_hold_means_over_seeds_and_who_is_better(study: Study) -> None:
     line = next(line for line in first.splitlines() if line.startswith("simplified against labels"))
     assert float(line.split("p ")[-1]) < 0.05
     assert "| simplified |" in page[page.index("## Cost and size") :]
+
+
+def test_what_other_commands_began_and_left_is_made_anew(study: Study) -> None:
+    cell = study.cells["simplified-1"]
+    left = study.plan.folder(cell.name) / "run" / "checkpoint"
+    left.parent.mkdir(parents=True)
+    left.write_text("half of another run")
+    begun = study.plan.runs / "logs" / f"{cell.name}.key"
+    begun.parent.mkdir(parents=True)
+    begun.write_text(study.keys[cell.name])
+    study.make(cell)
+    assert left.is_file()  # its own: the commands go on from it
+    (study.plan.folder(cell.name) / "study.json").unlink()
+    begun.write_text("another key")
+    study.make(cell)
+    assert not left.exists()
