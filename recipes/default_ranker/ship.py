@@ -14,19 +14,13 @@ from typing import Any
 
 from best_on_dev import dev_mean
 
+from distilrank.workflows.pack import FILES
+
 sys.path.insert(0, "tools")
 from half_precision import half_precision
 
 PACKAGE = Path("src/distilrank/default_ranker")
 HALF = Path("weights/default_ranker")
-COPIED = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "calibration.json",
-)
 SETS = {"openqa_dev": "openqa dev, BM25's 20", "trec_dl19": "TREC DL 2019, BM25's 100"}
 
 
@@ -77,7 +71,7 @@ def main(runs: Path, results: Path) -> None:
     shutil.rmtree(PACKAGE, ignore_errors=True)
     PACKAGE.mkdir(parents=True)
     half_precision(runs / best, HALF)
-    for name in COPIED:
+    for name in (name for name in FILES if name != "README.md"):
         shutil.copyfile(runs / "packed" / name, PACKAGE / name)
     (PACKAGE / "onnx").mkdir()
     shutil.copyfile(runs / "packed" / "onnx" / "model.onnx", PACKAGE / "onnx" / "model.onnx")

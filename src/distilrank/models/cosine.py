@@ -21,7 +21,7 @@ from transformers import (
     BertPreTrainedModel,
     PreTrainedModel,
 )
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions, SequenceClassifierOutput
 
 from distilrank.errors import ModelError
 
@@ -96,11 +96,19 @@ class BertForCosineRanking(BertPreTrainedModel):
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         token_type_ids = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         options.pop("return_dict", None)
-        output = self.bert(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, **options)
+        output = self.read(input_ids, attention_mask, token_type_ids, **options)
         return SequenceClassifierOutput(
             logits=self.head(output.last_hidden_state, attention_mask, token_type_ids),
             hidden_states=output.hidden_states,
             attentions=output.attentions,
+        )
+
+    def read(
+        self, input_ids: Tensor, attention_mask: Tensor, segments: Tensor, **options: Any
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        """Run the encoder on both texts together."""
+        return self.bert(  # type: ignore[no-any-return]
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=segments, **options
         )
 
 

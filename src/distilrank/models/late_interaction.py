@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
 from distilrank.models.cosine import BertForCosineRanking, CosineHead, CosineRankingConfig, unit
 
@@ -78,28 +78,16 @@ class BertForLateInteraction(BertForCosineRanking):
             nn.init.constant_(module.match_scale, LateInteractionHead.initial_match_scale)
             nn.init.zeros_(module.importance)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        **options: Any,
-    ) -> SequenceClassifierOutput:
-        """Return logits of shape (batch, 1), and whatever else ``options`` ask of ``BertModel``."""
-        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        segments = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-        options.pop("return_dict", None)
-        output = self.bert(
+    def read(
+        self, input_ids: Tensor, attention_mask: Tensor, segments: Tensor, **options: Any
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        """Run the encoder on both texts apart."""
+        return self.bert(  # type: ignore[no-any-return]
             input_ids=input_ids,
             attention_mask=visible(attention_mask, segments),
             position_ids=own_positions(attention_mask, segments),
             token_type_ids=torch.zeros_like(input_ids),  # the only segment that a sentence encoder has seen
             **options,
-        )
-        return SequenceClassifierOutput(
-            logits=self.head(output.last_hidden_state, attention_mask, segments),
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
         )
 
 
