@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import random
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
 from distilrank.data.files import atomic_write, read_json
+from study.cells import Cell
 from study.plan import SCALES, Plan
 from study.plan_page import plan_page
 from study.run import CellError, Study
@@ -31,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results/study"))
     parser.add_argument("--teacher", type=Path, default=Path("study/teacher"))
     parser.add_argument("--page", type=Path, help="the page that plan and tables write; printed otherwise")
+    parser.add_argument(
+        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="cells at once, a processor each"
+    )
     options = parser.parse_intermixed_args(arguments)  # names of cells may stand behind options
     runs = options.runs / options.scale
     plan = Plan(scale=SCALES[options.scale], data=options.data, runs=runs, teacher=options.teacher)
@@ -39,24 +46,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _write(plan_page(plan), options.page)
     if options.verb == "tables":
         return _write(results_page(plan, results), options.page)
-    study = Study(plan, results)
+    study = Study(plan, results, jobs=max(1, options.jobs) if plan.scale.one_thread else 1)
     wanted = options.cells or ["*"]
     if options.verb == "repeat":
         return _repeat(study, wanted)
     chosen = [cell for cell in study.cells.values() if any(fnmatch(cell.name, each) for each in wanted)]
-    failed = 0
-    for number, cell in enumerate(chosen, start=1):
-        began = time.perf_counter()
-        done = study.is_done(cell)
-        print(f"{number}/{len(chosen)}  {cell.name}{': done' if done else ''}", flush=True)
-        try:
-            study.run(cell)
-        except CellError as error:
-            failed += 1
-            print(f"error: {error}", file=sys.stderr)
-        if not done:
-            print(f"      {(time.perf_counter() - began) / 60:.1f} min", flush=True)
-    return 1 if failed else 0
+    return _run(study, chosen, jobs=study.jobs)
+
+
+def _run(study: Study, chosen: Sequence[Cell], *, jobs: int) -> int:
+    """Run cells, as many at once as there are jobs, and say how each ended."""
+    ended = itertools.count(1)
+
+    def run(cell: Cell) -> bool:
+        began, told = time.perf_counter(), "done before"
+        if not study.is_done(cell):
+            try:
+                study.run(cell)
+            except CellError as error:
+                print(f"{next(ended)}/{len(chosen)}  error: {error}", file=sys.stderr, flush=True)
+                return False
+            told = f"{(time.perf_counter() - began) / 60:.1f} min"
+        print(f"{next(ended)}/{len(chosen)}  {cell.name}: {told}", flush=True)
+        return True
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return 0 if all(list(pool.map(run, chosen))) else 1
 
 
 def _repeat(study: Study, wanted: Sequence[str]) -> int:

@@ -37,6 +37,8 @@ class Scale:
         queries: Most queries of a test set.
         precision: Of training.
         dev: Of the evaluation while a ranker is trained.
+        one_thread: Whether a command computes with one thread, so that several can run beside each other and give the
+            numbers that they give alone.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Scale:
     queries: int = 200
     precision: str = "bf16"
     dev: str = "--dev-queries 40 --dev-depth 20"
+    one_thread: bool = True
 
 
 SCALES = {
@@ -76,6 +79,7 @@ SCALES = {
         task_steps=3000,
         head_steps=8000,
         examples=60_000,
+        one_thread=False,
     ),
 }
 

@@ -9,8 +9,12 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from threading import RLock
 from typing import Any, Literal
 
 from distilrank.data.files import file_hash, library_versions, read_json, write_json
@@ -32,10 +36,17 @@ class Study:
     Args:
         plan: What is to be run.
         results: Folder of the results, one file per cell and test set, and one of facts per cell.
+        jobs: Most commands at once. Each has a processor of its own and computes with one thread, so that its numbers
+            do not depend on how many there are; with one job and None as the scale's threads it has the machine.
     """
 
-    def __init__(self, plan: Plan, results: Path) -> None:
-        self.plan, self.results = plan, results
+    def __init__(self, plan: Plan, results: Path, jobs: int = 1) -> None:
+        self.plan, self.results, self.jobs = plan, results, jobs
+        self._locks: dict[str, RLock] = defaultdict(RLock)
+        self._processors: SimpleQueue[set[int]] = SimpleQueue()
+        mine = sorted(os.sched_getaffinity(0))
+        for place in range(jobs):
+            self._processors.put({mine[place % len(mine)]} if plan.scale.one_thread else set(mine))
         self.cells = by_name(list(plan.cells()))
         self.test_sets = plan.test_sets()
         self.keys = keys(self.cells, self.test_sets, start=start_hash(plan.teacher, plan.data))
@@ -56,16 +67,20 @@ class Study:
         Raises:
             CellError: A command failed.
         """
-        if self.is_done(cell):
-            return
-        self.make(cell)
-        if cell.judged_on and not self.is_done(cell):
-            self.judge(cell)
+        with self._locks[cell.name]:
+            if self.is_done(cell):
+                return
+            self.make(cell)
+            if cell.judged_on and not self.is_done(cell):
+                self.judge(cell)
 
     def make(self, cell: Cell) -> None:
         """Fill the cell's folder, after those of its needs."""
-        if self.has_folder(cell):
-            return
+        with self._locks[cell.name]:  # cells do not need each other in circles
+            if not self.has_folder(cell):
+                self._make(cell)
+
+    def _make(self, cell: Cell) -> None:
         for need in cell.needs:
             self.make(self.cells[need])
         folder = self.plan.folder(cell.name)
@@ -114,7 +129,7 @@ class Study:
             "model": _weight(model, cell.precision),
             "runs_sha256": runs,
             "versions": library_versions(),
-            "cores": os.cpu_count(),
+            "threads": 1 if self.plan.scale.one_thread else len(os.sched_getaffinity(0)),
         }
         write_json(self.results / f"{cell.name}{FACTS}", facts)
 
@@ -125,14 +140,24 @@ class Study:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         ours, theirs = context.Pipe(duplex=False)
-        child = context.Process(target=_command, args=(shlex.split(command), log, theirs))
-        child.start()
-        theirs.close()
-        child.join()
+        with self._processor() as processors:
+            child = context.Process(target=_command, args=(shlex.split(command), log, processors, theirs))
+            child.start()
+            theirs.close()
+            child.join()
         if child.exitcode != 0 or not ours.poll():
             raise CellError(f"{cell.name}: distilrank {command}\n  failed with exit code {child.exitcode}; see {log}")
         found: dict[str, float] = ours.recv()
         return found
+
+    @contextmanager
+    def _processor(self) -> Iterator[set[int]]:
+        """Wait for processors that nothing else of the study runs on."""
+        processors = self._processors.get()
+        try:
+            yield processors
+        finally:
+            self._processors.put(processors)
 
 
 _CLASSIFIED = ("sst2", "mrpc", "rte", "cola", "stsb")
@@ -152,10 +177,15 @@ def _weight(model: Path, precision: Literal["fp32", "int8"]) -> dict[str, Any]:
     return {"parameters": parameters, "onnx_megabytes": graph.stat().st_size / 1e6 if graph else None}
 
 
-def _command(arguments: Sequence[str], log: Path, result: Any) -> None:
-    """Be the process of one command."""
+def _command(arguments: Sequence[str], log: Path, processors: set[int], result: Any) -> None:
+    """Be the process of one command, on these processors alone."""
+    import torch
+
     from distilrank.cli.app import build_app, run
     from distilrank.cli.verbs import VERBS
+
+    os.sched_setaffinity(0, processors)
+    torch.set_num_threads(len(processors))
 
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)

@@ -7,7 +7,7 @@ import logging
 import shutil
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from distilrank.cli.app import build_app
 from distilrank.cli.app import run as run_app
 from distilrank.cli.check import check
 from distilrank.errors import ModelError
-from distilrank.export.consumers import Checked, check_consumers, open_folder, run
+from distilrank.export.consumers import Checked, check_consumers, open_folder, run, transformers_js
 from distilrank.export.consumers import check as module
 from distilrank.export.consumers.folder import PASSAGES
 from distilrank.export.onnx import export_onnx
@@ -44,7 +44,8 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def only_what_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """fastembed and FlashRank are looked at by rule wherever the tests run."""
+    """fastembed, FlashRank and Transformers.js are looked at by rule wherever the tests run."""
+    monkeypatch.setattr(transformers_js, "shutil", SimpleNamespace(which=lambda name: None))
     find = importlib.util.find_spec
     monkeypatch.setattr(
         module.importlib.util, "find_spec", lambda name: None if name in ("fastembed", "flashrank") else find(name)
@@ -75,7 +76,9 @@ def test_a_folder_of_ours_loads_everywhere(made: Path) -> None:
         (said,) = (each for each in found if each.consumer == f"{name} {version}")
         assert said.note.startswith("logits equal to ")
     assert ways == {"the": "by rule", **dict.fromkeys(BY_RULE, "by rule")}
-    assert [each.note for each in found if each.consumer in BY_RULE] == ["not installed"] * 2 + [""] * 3
+    assert [each.note for each in found if each.consumer in BY_RULE] == ["not installed"] * 2 + [""] * 2 + [
+        "not installed"
+    ]
 
 
 def test_a_head_that_others_leave_a_part_out_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +163,7 @@ def test_networks_of_our_own_are_run_by_their_onnx_file(tmp_path: Path, monkeypa
     assert found["transformers"].how == found["vLLM"].how == "not for it"
     assert "only distilrank knows distilrank_bilstm" in found["transformers"].note
     assert found["onnxruntime"].how == "run"
-    assert "long texts are truncated together there, not apart" in found["onnxruntime"].note
+    assert "long pairs are truncated otherwise there" in found["onnxruntime"].note
 
 
 def test_classifiers_are_not_for_rerankers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,8 +83,8 @@ def ruin(patch: pytest.MonkeyPatch) -> None:
     """Make every scale eight times too large."""
     exact = quantise_module.weights_in_8_bits
 
-    def ruined(matrix: np.ndarray, recipe: Recipe) -> Any:
-        small, scales, zero = exact(matrix, recipe)
+    def ruined(matrix: np.ndarray, arithmetic: Any, *, per_channel: bool) -> Any:
+        small, scales, zero = exact(matrix, arithmetic, per_channel=per_channel)
         return small, scales * np.float32(8), zero
 
     patch.setattr(quantise_module, "weights_in_8_bits", ruined)
@@ -203,8 +203,8 @@ def test_the_first_that_passes_is_kept(folder: Path, judged: Judge, monkeypatch:
     """A product that 8 bits ruin is found and left in fp32."""
     exact = quantise_module.weights_in_8_bits
 
-    def ruined(matrix: np.ndarray, recipe: Recipe) -> Any:
-        small, scales, zero = exact(matrix, recipe)
+    def ruined(matrix: np.ndarray, arithmetic: Any, *, per_channel: bool) -> Any:
+        small, scales, zero = exact(matrix, arithmetic, per_channel=per_channel)
         # The one matrix of this shape that reads what the activation gave: intermediate states of the first layer.
         return small, scales * np.float32(64 if matrix.shape == (64, 32) else 1), zero
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from distilrank.data.tokens import PairTokenizer
-from distilrank.export import quantise as module
-from distilrank.export.quantise import Recipe, file_name, half_bytes, products, quantise, weights_in_8_bits
-from distilrank.export.ranges import Ranges, measure_ranges
+from distilrank.export.channels import Channels, choose_channels
+from distilrank.export.integers import half_bytes
+from distilrank.export.products import products
+from distilrank.export.quantise import Recipe, file_name, quantise
+from distilrank.export.ranges import measure_ranges
 from distilrank.runtime.pair_network import PairNetwork
 from distilrank.runtime.session import open_session
 from tests.tiny import tiny_export, tiny_pairs, tiny_tokenizer
@@ -28,8 +31,27 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="module")
-def ranges(graph: onnx.ModelProto) -> Ranges:
-    return measure_ranges(graph, tiny_tokenizer(), PAIRS)
+def channels(graph: onnx.ModelProto) -> dict[str, Channels]:
+    return channels_of(graph)
+
+
+def channels_of(graph: onnx.ModelProto) -> dict[str, Channels]:
+    return choose_channels(graph, measure_ranges(graph, tiny_tokenizer(), PAIRS), "avx512_vnni")
+
+
+def untouched(channels: dict[str, Channels]) -> dict[str, Channels]:
+    """As they came: nothing is evened out or taken apart."""
+    none = np.zeros(0, np.int64)
+    return {
+        value: Channels(
+            factors=np.ones_like(each.factors),
+            apart=none,
+            least=float((each.least * each.factors).min()),
+            most=float((each.most * each.factors).max()),
+            error=each.error,
+        )
+        for value, each in channels.items()
+    }
 
 
 def scores(graph: onnx.ModelProto, tokenizer: PairTokenizer | None = None, **options: Any) -> np.ndarray:
@@ -56,8 +78,10 @@ def test_every_product_of_a_layer_is_found(graph: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize("activations", ["static", "dynamic"])
 @pytest.mark.parametrize("arithmetic", ["avx512_vnni", "avx512", "avx2", "arm64"])
-def test_scores_stay_close(graph: onnx.ModelProto, ranges: Ranges, activations: Any, arithmetic: Any) -> None:
-    small = quantise(graph, Recipe(arithmetic=arithmetic, activations=activations), ranges)
+def test_scores_stay_close(
+    graph: onnx.ModelProto, channels: dict[str, Channels], activations: Any, arithmetic: Any
+) -> None:
+    small = quantise(graph, Recipe(arithmetic=arithmetic, activations=activations), channels)
     onnx.checker.check_model(small)
     before, after = scores(graph), scores(small)
     assert 1e-4 < np.abs(after - before).max() < (0.5 if arithmetic == "avx512" else 0.25) * before.std()
@@ -68,21 +92,19 @@ def test_scores_stay_close(graph: onnx.ModelProto, ranges: Ranges, activations: 
     assert not any("attention" in name and name.endswith(".weight") and "Norm" not in name for name in matrices)
 
 
-def test_standard_operators_only(graph: onnx.ModelProto, ranges: Ranges) -> None:
+def test_standard_operators_only(graph: onnx.ModelProto, channels: dict[str, Channels]) -> None:
     for activations, kernel in (("static", "QuantizeLinear"), ("dynamic", "MatMulInteger")):
-        small = quantise(graph, Recipe(arithmetic="arm64", activations=activations), ranges)  # type: ignore[arg-type]
+        small = quantise(graph, Recipe(arithmetic="arm64", activations=activations), channels)  # type: ignore[arg-type]
         assert kernel in operators(small)
         assert {node.domain for node in small.graph.node} == {""}
 
 
 def test_dynamic_is_what_onnxruntime_makes_of_it(
-    graph: onnx.ModelProto, ranges: Ranges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graph: onnx.ModelProto, channels: dict[str, Channels], tmp_path: Path
 ) -> None:
     """An oracle of another hand, which evens nothing out and leaves embeddings as they are."""
-    monkeypatch.setattr(
-        module, "_smoothing", lambda chosen, ranges: {v: np.ones(len(m), np.float32) for v, m in chosen.values()}
-    )
-    ours = quantise(graph, Recipe(arithmetic="avx512_vnni", activations="dynamic", embeddings=False), ranges)
+    recipe = Recipe(arithmetic="avx512_vnni", activations="dynamic", embeddings=False)
+    ours = quantise(graph, recipe, untouched(channels))
     path = tmp_path / "theirs.onnx"
     quantize_dynamic(
         graph, path, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"],
@@ -93,79 +115,41 @@ def test_dynamic_is_what_onnxruntime_makes_of_it(
     np.testing.assert_allclose(scores(ours), expected, atol=0.25 * np.abs(expected - scores(graph)).max())
 
 
-def test_weights_by_hand() -> None:
-    matrix = np.array([[1.27, -0.2], [0.3, 0.1]], np.float32)
-    small, scales, zero = weights_in_8_bits(matrix, VNNI)
-    np.testing.assert_allclose(scales, [0.01, 0.2 / 127], rtol=1e-5)
-    assert small.tolist() == [[127, -127], [30, 64]]
-    assert (small.dtype, zero.tolist()) == (np.int8, [0, 0])
-    # Unsigned ones are the same numbers, shifted; seven bits are half as fine.
-    shifted, same, zero = weights_in_8_bits(matrix, Recipe(arithmetic="avx2"))
-    assert (shifted.dtype, zero.tolist()) == (np.uint8, [128, 128])
-    assert (shifted.astype(int) - 128).tolist() == small.tolist()
-    np.testing.assert_array_equal(same, scales)
-    coarse, _, _ = weights_in_8_bits(matrix, Recipe(arithmetic="avx512"))
-    assert coarse.tolist() == [[63, -63], [15, 32]]
-    # One scale for all.
-    small, scale, _ = weights_in_8_bits(matrix, Recipe(arithmetic="avx512_vnni", per_channel=False))
-    assert small.tolist() == [[127, -20], [30, 10]]
-    assert scale.shape == ()
-
-
-def test_ranges_are_of_tokens_and_not_of_padding(graph: onnx.ModelProto) -> None:
-    tokenizer = tiny_tokenizer()
-    together, alone = measure_ranges(graph, tokenizer, PAIRS[:6]), {}
-    for pair in PAIRS[:6]:
-        for value, (least, most) in measure_ranges(graph, tokenizer, [pair]).items():
-            before = alone.get(value, (least, most))
-            alone[value] = (np.minimum(before[0], least), np.maximum(before[1], most))
-    assert set(together) == {value for value, _ in products(graph).values()}
-    for value, (least, most) in together.items():
-        np.testing.assert_allclose(least, alone[value][0], atol=1e-5)
-        np.testing.assert_allclose(most, alone[value][1], atol=1e-5)
-
-
-def test_a_large_channel_does_not_crush_the_others(
-    ranges: Ranges, graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("activations", ["static", "dynamic"])
+def test_channels_apart_are_multiplied_in_fp32(
+    graph: onnx.ModelProto, channels: dict[str, Channels], activations: Any
 ) -> None:
-    """The same network with one channel of a layer norm a hundred times larger, and its weights as much smaller."""
-    stretched = onnx.ModelProto()
-    stretched.CopyFrom(graph)
-    value, _ = products(graph)["bert.encoder.layer.0.intermediate.dense"]
-    node = next(node for node in stretched.graph.node if node.name == "bert.encoder.layer.0.intermediate.dense")
-    weight = next(tensor for tensor in stretched.graph.initializer if tensor.name == node.input[1])
-    factor = np.ones(16, np.float32)
-    factor[3] = 100.0
-    matrix = onnx.numpy_helper.to_array(weight) / factor[:, None]
-    weight.CopyFrom(onnx.numpy_helper.from_array(matrix, weight.name))
-    stretched.graph.initializer.append(onnx.numpy_helper.from_array(factor, "stretch"))
-    place = list(stretched.graph.node).index(node)
-    node.input[0] = "stretched"
-    stretched.graph.node.insert(place, onnx.helper.make_node("Mul", [value, "stretch"], ["stretched"]))
-    measured = measure_ranges(stretched, tiny_tokenizer(), PAIRS)
+    recipe = Recipe(arithmetic="avx512_vnni", activations=activations, embeddings=False)
     exact = scores(graph)
-    np.testing.assert_allclose(scores(stretched), exact, atol=1e-4)
-    error = np.abs(scores(quantise(stretched, VNNI, measured)) - exact).mean()
-    usual = np.abs(scores(quantise(graph, VNNI, ranges)) - exact).mean()
-    monkeypatch.setattr(
-        module, "_smoothing", lambda chosen, ranges: {v: np.ones(len(m), np.float32) for v, m in chosen.values()}
-    )
-    crushed = np.abs(scores(quantise(stretched, VNNI, measured)) - exact).mean()
-    assert error < 2 * usual
-    assert error < 0.5 * crushed
+    near = np.abs(scores(quantise(graph, recipe, channels)) - exact).mean()
+    # All of them apart: every product is in fp32, whatever the scale of those that are together.
+    apart = {
+        value: dataclasses.replace(each, apart=np.arange(len(each.factors)), least=-1e-3, most=1e-3)
+        for value, each in channels.items()
+    }
+    small = quantise(graph, recipe, apart)
+    onnx.checker.check_model(small)
+    np.testing.assert_allclose(scores(small), exact, atol=1e-5)
+    # Two of each: those that are left are in 8 bits still, and the input is gathered once for query, key and value.
+    two = {value: dataclasses.replace(each, apart=np.array([2, 5])) for value, each in channels.items()}
+    small = quantise(graph, recipe, two)
+    assert 0 < np.abs(scores(small) - exact).mean() < 1.5 * near
+    gathered = [node for node in small.graph.node if node.op_type == "Gather" and node.output[0].endswith("_channels")]
+    assert len(gathered) == len(channels) < len(products(graph))
+    assert {matrix.shape[0] for _, matrix in products(small).values()} == {2}
 
 
-def test_products_that_are_kept_stay_as_they_are(graph: onnx.ModelProto, ranges: Ranges) -> None:
+def test_products_that_are_kept_stay_as_they_are(graph: onnx.ModelProto, channels: dict[str, Channels]) -> None:
     names = frozenset(products(graph))
-    kept = quantise(graph, Recipe(arithmetic="avx512_vnni", embeddings=False, keep=names), ranges)
+    kept = quantise(graph, Recipe(arithmetic="avx512_vnni", embeddings=False, keep=names), channels)
     assert kept.SerializeToString() == graph.SerializeToString() or operators(kept) == operators(graph)
     np.testing.assert_array_equal(scores(kept), scores(graph))
-    half = quantise(graph, Recipe(arithmetic="avx512_vnni", keep=names - {min(names)}), ranges)
+    half = quantise(graph, Recipe(arithmetic="avx512_vnni", keep=names - {min(names)}), channels)
     assert sum(node.op_type == "QuantizeLinear" for node in half.graph.node) == 1
 
 
-def test_embeddings_have_a_scale_per_word(graph: onnx.ModelProto, ranges: Ranges) -> None:
-    small = quantise(graph, Recipe(arithmetic="avx512_vnni", keep=frozenset(products(graph))), ranges)
+def test_embeddings_have_a_scale_per_word(graph: onnx.ModelProto, channels: dict[str, Channels]) -> None:
+    small = quantise(graph, Recipe(arithmetic="avx512_vnni", keep=frozenset(products(graph))), channels)
     tables = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in small.graph.initializer}
     name = "bert.embeddings.word_embeddings.weight"
     assert name not in tables
@@ -183,9 +167,9 @@ def test_files_are_named_as_sentence_transformers_looks_for_them() -> None:
     ]  # fmt: skip
 
 
-def test_static_scores_do_not_depend_on_the_batch(graph: onnx.ModelProto, ranges: Ranges) -> None:
+def test_static_scores_do_not_depend_on_the_batch(graph: onnx.ModelProto, channels: dict[str, Channels]) -> None:
     static, dynamic = (
-        quantise(graph, Recipe(arithmetic="avx512_vnni", activations=how), ranges)  # type: ignore[arg-type]
+        quantise(graph, Recipe(arithmetic="avx512_vnni", activations=how), channels)  # type: ignore[arg-type]
         for how in ("static", "dynamic")
     )
     change = {}
@@ -195,26 +179,14 @@ def test_static_scores_do_not_depend_on_the_batch(graph: onnx.ModelProto, ranges
     assert change["dynamic"] > 1e-3
 
 
-def test_the_kernels_are_integer_ones(graph: onnx.ModelProto, ranges: Ranges, tmp_path: Path) -> None:
+def test_the_kernels_are_integer_ones(graph: onnx.ModelProto, channels: dict[str, Channels], tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(quantise(graph, VNNI, ranges).SerializeToString(), options)
+    onnxruntime.InferenceSession(quantise(graph, VNNI, channels).SerializeToString(), options)
     made = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
     assert made.count("MatMulIntegerToFloat") == 12
     assert made.count("MatMul") + made.count("FusedMatMul") == 4  # queries with keys, weights with values, twice
-
-
-def test_two_units_in_a_byte_by_hand() -> None:
-    table = np.zeros((1, 128), np.float32)
-    table[0, 0], table[0, 1], table[0, 64], table[0, 127] = 7.0, -3.4, -1.0, 0.5
-    packed, scales = half_bytes(table)
-    # Groups of 32: the largest numbers 7, 0, 1 and 0.5 become 7.
-    np.testing.assert_allclose(scales[0, [0, 2, 3]].astype(np.float64), [1.0, 1 / 7, 0.5 / 7], rtol=1e-3)
-    assert packed.shape == (1, 64)
-    assert packed[0, 0] == (7 + 8) + 16 * (-7 + 8)  # units 0 and 64
-    assert packed[0, 1] == (-3 + 8) + 16 * 8
-    assert packed[0, 63] == 8 + 16 * (7 + 8)
 
 
 @pytest.mark.parametrize("units", [64, 128])

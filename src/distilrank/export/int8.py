@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from distilrank.data.files import atomic_write_bytes, file_hash, library_versions, read_json, write_json
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import InputError, ModelError
+from distilrank.export.channels import Channels, choose_channels
+from distilrank.export.products import products
 from distilrank.export.quality import (
     MARGIN,
     MEASURE,
@@ -29,8 +31,8 @@ from distilrank.export.quality import (
     require_invariance,
     require_ranking,
 )
-from distilrank.export.quantise import Recipe, products, quantise
-from distilrank.export.ranges import Ranges, measure_ranges
+from distilrank.export.quantise import Recipe, quantise
+from distilrank.export.ranges import measure_ranges
 from distilrank.runtime.cpu import Arithmetic, this_cpu
 from distilrank.runtime.pair_network import PairNetwork
 from distilrank.runtime.session import open_session
@@ -135,12 +137,12 @@ def export_int8(
     float_change = require_invariance(floating, alone)
     reference = evaluate(floating)
     require_ranking(reference)
-    ranges = measure_ranges(graph, tokenizer, pairs)
     first = Recipe(arithmetic=arithmetic or cpu.arithmetic, embeddings=embeddings)
+    channels = choose_channels(graph, measure_ranges(graph, tokenizer, pairs), first.arithmetic)
     path, float_bytes = float_file.with_name(first.file_name), float_file.stat().st_size
     trials: list[Trial] = []
-    for recipe in _recipes(first, method, graph, ranges, tokenizer, alone[:SENSITIVITY_PAIRS]):
-        made = quantise(graph, recipe, ranges).SerializeToString()
+    for recipe in _recipes(first, method, graph, channels, tokenizer, alone[:SENSITIVITY_PAIRS]):
+        made = quantise(graph, recipe, channels).SerializeToString()
         if trials and len(made) > (1.0 - LEAST_SAVING) * float_bytes:
             sizes = f"{len(made) / 1e6:,.1f} MB of {float_bytes / 1e6:,.1f} MB in fp32"
             tell(f"int8 ({recipe.described()}): not tried, {sizes} is no saving")
@@ -207,7 +209,7 @@ def _recipes(
     first: Recipe,
     method: Method,
     graph: onnx.ModelProto,
-    ranges: Ranges,
+    channels: Mapping[str, Channels],
     tokenizer: PairTokenizer,
     pairs: Sequence[tuple[str, str]],
 ) -> Iterator[Recipe]:
@@ -218,7 +220,7 @@ def _recipes(
     """
     first = replace(first, activations="dynamic" if method == "dynamic" else "static")
     yield first
-    worst = _most_harmed(first, graph, ranges, tokenizer, pairs)
+    worst = _most_harmed(first, graph, channels, tokenizer, pairs)
     harmed = [name for name in worst if name != EMBEDDINGS]
     for share in SHARES_KEPT:
         yield replace(first, keep=frozenset(harmed[: max(1, round(share * len(harmed)))]))
@@ -231,7 +233,7 @@ def _recipes(
 def _most_harmed(
     recipe: Recipe,
     graph: onnx.ModelProto,
-    ranges: Ranges,
+    channels: Mapping[str, Channels],
     tokenizer: PairTokenizer,
     pairs: Sequence[tuple[str, str]],
 ) -> list[str]:
@@ -245,7 +247,7 @@ def _most_harmed(
     harm = {}
     for name in sorted(names) + [EMBEDDINGS] * recipe.embeddings:
         alone = replace(recipe, keep=names - {name}, embeddings=name == EMBEDDINGS)
-        harm[name] = float(np.abs(scores(quantise(graph, alone, ranges)) - expected).mean())
+        harm[name] = float(np.abs(scores(quantise(graph, alone, channels)) - expected).mean())
     return sorted(harm, key=lambda name: -harm[name])
 
 

@@ -1,8 +1,8 @@
 """An ONNX graph with its matrix products in 8 bits.
 
 What onnxruntime's own quantiser does, with four things that it leaves out: the input of several products is quantised
-once; channels that are far larger than the others are evened out first; embeddings keep a scale per row; and scales
-can come from ranges measured on tokens alone, without padding. All operators written are standard; onnxruntime joins
+once; its channels are made fit for 8 bits first (``channels.py``); embeddings keep a scale per row; and scales can come
+from ranges measured on tokens alone, without padding. All operators written are standard; onnxruntime joins
 them into its integer kernels when it loads the file.
 
 Weights W become round(W / s) with one s per output column (or one for all), activations x become round(x / t) + z with
@@ -11,10 +11,6 @@ Weights W become round(W / s) with one s per output column (or one for all), act
 - ``dynamic``: t and z from the batch at hand, so that it does.
 - ``float``: not at all. Weights alone are stored in 8 bits and become floats again when the file is loaded: a quarter
   of the size, the speed of fp32, and the same scores on every processor.
-
-Evening out is SmoothQuant's (Xiao et al. 2023, arXiv 2211.10438, equation 4): x W = (x / f) (f W) with
-f_j = max|x_j|^a / max|W_j|^(1 - a) for each channel j. In BERT a few channels are ten to fifty times larger than the
-rest, and one scale for all would leave the rest with two or three bits.
 """
 
 from __future__ import annotations
@@ -28,23 +24,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from distilrank.export.channels import Channels, evened, multipliers
+from distilrank.export.integers import GROUP, SMALLEST, half_bytes, scale_and_zero, weights_in_8_bits
+from distilrank.export.products import products
 from distilrank.runtime.cpu import Arithmetic
-
-SMOOTHING = 0.7
-"""The exponent a. SmoothQuant's 0.5 suits large language models; 0.7 keeps more of the order of the rankers measured
-in docs/export.md."""
-
-SMALLEST = 1e-5
-"""Channels that are never larger count as this large, so that nothing is divided by zero."""
-
-GROUP = 32
-"""Units that share a scale in 4 bits."""
 
 MANY = 100
 """Rows of a table that is worth storing in 8 bits."""
-
-Ranges = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Value -> least and largest of each of its channels, both (channels,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,31 +78,19 @@ def file_name(arithmetic: Arithmetic) -> str:
     return f"model_{'quint8' if arithmetic == 'avx2' else 'qint8'}_{arithmetic}.onnx"
 
 
-def products(graph: onnx.ModelProto) -> dict[str, tuple[str, NDArray[np.float32]]]:
-    """Return the products with a constant matrix: name of the node -> its input and the matrix (channels, columns)."""
-    constants = {tensor.name: tensor for tensor in graph.graph.initializer}
-    found = {}
-    for node in graph.graph.node:
-        if node.op_type == "MatMul" and node.input[1] in constants and node.input[0] not in constants:
-            matrix = numpy_helper.to_array(constants[node.input[1]])
-            if matrix.ndim == 2 and matrix.dtype == np.float32:
-                found[node.name] = (node.input[0], matrix)
-    return found
-
-
-def quantise(graph: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> onnx.ModelProto:
+def quantise(graph: onnx.ModelProto, recipe: Recipe, channels: Mapping[str, Channels]) -> onnx.ModelProto:
     """Return a copy of a graph in 8 bits.
 
     Args:
         graph: In fp32.
         recipe: How.
-        ranges: Of the inputs of all products, see ``ranges.measure_ranges``; not read where activations stay floats.
+        channels: Of the inputs of all products, see ``channels.choose_channels``; not read where activations stay
+            floats.
     """
     made = onnx.ModelProto()
     made.CopyFrom(graph)
     chosen = {name: product for name, product in products(graph).items() if name not in recipe.keep}
-    evened = {} if recipe.activations == "float" else chosen  # nothing is gained where activations are not rounded
-    writer = _Quantiser(recipe, ranges, _smoothing(evened, ranges))
+    writer = _Quantiser(recipe, channels)
     nodes = []
     for node in made.graph.node:
         if node.name in chosen:
@@ -135,26 +109,11 @@ def quantise(graph: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> onnx.Mod
     return made
 
 
-def _smoothing(chosen: Mapping[str, tuple[str, NDArray[np.float32]]], ranges: Ranges) -> dict[str, NDArray[np.float32]]:
-    """Return the factor of each channel of every input; several products of one input share them."""
-    largest: dict[str, NDArray[np.float32]] = {}
-    for value, matrix in chosen.values():
-        rows = np.abs(matrix).max(axis=1)
-        largest[value] = np.maximum(largest.get(value, rows), rows)
-    factors = {}
-    for value, rows in largest.items():
-        least, most = ranges[value]
-        seen = np.maximum(np.maximum(np.abs(least), np.abs(most)), SMALLEST)
-        factor = seen**SMOOTHING / np.maximum(rows, SMALLEST) ** (1.0 - SMOOTHING)
-        factors[value] = (factor / np.exp(np.log(factor).mean())).astype(np.float32)
-    return factors
-
-
 class _Quantiser:
     """The nodes in the making."""
 
-    def __init__(self, recipe: Recipe, ranges: Ranges, factors: Mapping[str, NDArray[np.float32]]) -> None:
-        self.recipe, self.ranges, self.factors = recipe, ranges, factors
+    def __init__(self, recipe: Recipe, channels: Mapping[str, Channels]) -> None:
+        self.recipe, self.channels = recipe, channels
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self._inputs: dict[str, tuple[str, ...]] = {}
@@ -162,28 +121,40 @@ class _Quantiser:
     def product(self, node: onnx.NodeProto, matrix: NDArray[np.float32]) -> None:
         """Write a product with a constant matrix."""
         value, output = node.input[0], node.output[0]
-        if value in self.factors:
-            matrix = matrix * self.factors[value][:, None]
-        quantised, scales, zero = weights_in_8_bits(matrix, self.recipe)
-        names = [
-            self._constant(f"{node.input[1]}_{what}", array)
-            for what, array in (("quantized", quantised), ("scale", scales), ("zero_point", zero))
-        ]
         if self.recipe.activations == "float":
+            names = self._weights(node.input[1], matrix)
             # Constant factors, so that any runtime does this once, when it loads the file.
             self._node("Cast", [names[0]], f"{output}_floats", to=TensorProto.FLOAT)
             self._node("Mul", [f"{output}_floats", names[1]], f"{output}_weights")
             self._node("MatMul", [value, f"{output}_weights"], output, name=node.name)
             del self.constants[names[2]]
             return
+        channels = self.channels[value]
+        names = self._weights(node.input[1], evened(matrix, channels.factors, channels.apart))
+        if not channels.apart.size:
+            self._rounded_product(node.name, value, names, output)
+            return
+        self._rounded_product(node.name, value, names, f"{output}_together")
+        few = self._constant(f"{node.input[1]}_apart", matrix[channels.apart])
+        self._node("MatMul", [self._apart(value), few], f"{output}_apart", name=f"{node.name}_apart")
+        self._node("Add", [f"{output}_together", f"{output}_apart"], output)
+
+    def _weights(self, name: str, matrix: NDArray[np.float32]) -> list[str]:
+        """Write the constants of a matrix in 8 bits."""
+        made = weights_in_8_bits(matrix, self.recipe.arithmetic, per_channel=self.recipe.per_channel)
+        whats = ("quantized", "scale", "zero_point")
+        return [self._constant(f"{name}_{what}", array) for what, array in zip(whats, made, strict=True)]
+
+    def _rounded_product(self, name: str, value: str, weights: list[str], output: str) -> None:
+        """Write the product of a rounded input with rounded weights."""
         if self.recipe.activations == "static":
-            self._node("DequantizeLinear", names, f"{output}_weights", axis=1)
-            self._node("MatMul", [self._static(value), f"{output}_weights"], output, name=node.name)
+            self._node("DequantizeLinear", weights, f"{output}_weights", axis=1)
+            self._node("MatMul", [self._static(value), f"{output}_weights"], output, name=name)
             return
         small, scale, zero_point = self._dynamic(value)
-        self._node("MatMulInteger", [small, names[0], zero_point, names[2]], f"{output}_integers", name=node.name)
+        self._node("MatMulInteger", [small, weights[0], zero_point, weights[2]], f"{output}_integers", name=name)
         self._node("Cast", [f"{output}_integers"], f"{output}_float", to=TensorProto.FLOAT)
-        self._node("Mul", [scale, names[1]], f"{output}_scale")
+        self._node("Mul", [scale, weights[1]], f"{output}_scale")
         self._node("Mul", [f"{output}_float", f"{output}_scale"], output)
 
     def embedding(self, node: onnx.NodeProto, table: NDArray[np.float32]) -> None:
@@ -226,16 +197,22 @@ class _Quantiser:
         self._node("Reshape", [f"{output}_scaled", self._constant(f"{name}_whole", whole)], output)
 
     def _even(self, value: str) -> str:
-        inverse = self._constant(f"{value}_smoothing", (1.0 / self.factors[value]).astype(np.float32))
-        self._node("Mul", [value, inverse], f"{value}_even")
+        even = self._constant(f"{value}_smoothing", multipliers(self.channels[value]))
+        self._node("Mul", [value, even], f"{value}_even")
         return f"{value}_even"
+
+    def _apart(self, value: str) -> str:
+        """Return the channels that are taken apart, once."""
+        name = f"{value}_apart"
+        if name not in self.constants:
+            of = self._constant(name, self.channels[value].apart)
+            self._node("Gather", [value, of], f"{name}_channels", axis=-1)
+        return f"{name}_channels"
 
     def _static(self, value: str) -> str:
         """Return the value after rounding to 8 bits with a scale of its own, once."""
         if value not in self._inputs:
-            least, most = (float(end) for end in self._range(value))
-            scale = np.float32(max(most - least, SMALLEST) / 255.0)
-            zero = np.uint8(np.clip(np.round(-least / scale), 0, 255))
+            scale, zero = scale_and_zero(self.channels[value].least, self.channels[value].most)
             names = [self._constant(f"{value}_scale", scale), self._constant(f"{value}_zero_point", zero)]
             self._node("QuantizeLinear", [self._even(value), *names], f"{value}_quantized")
             self._node("DequantizeLinear", [f"{value}_quantized", *names], f"{value}_rounded")
@@ -250,45 +227,12 @@ class _Quantiser:
             self._inputs[value] = outputs
         return self._inputs[value]
 
-    def _range(self, value: str) -> tuple[np.float32, np.float32]:
-        """Return the least and largest number of a value after evening out; 0 is always between them."""
-        least, most = self.ranges[value]
-        factor = self.factors[value]
-        return min(np.float32(0), (least / factor).min()), max(np.float32(0), (most / factor).max())
-
     def _node(self, operator: str, inputs: list[str], output: str, *, name: str = "", **attributes: Any) -> None:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
 
     def _constant(self, name: str, values: NDArray[np.generic] | np.generic) -> str:
         self.constants[name] = numpy_helper.from_array(np.asarray(values), name)
         return name
-
-
-def weights_in_8_bits(
-    matrix: NDArray[np.float32], recipe: Recipe
-) -> tuple[NDArray[np.generic], NDArray[np.float32], NDArray[np.generic]]:
-    """Return a matrix (channels, columns) in 8 bits, its scales and zero points, each (columns,) or a scalar."""
-    most = 63.0 if recipe.arithmetic == "avx512" else 127.0  # 7 bits: two products fit into 16 bits
-    largest = np.abs(matrix).max(axis=0 if recipe.per_channel else None)
-    scales = (np.maximum(largest, SMALLEST) / most).astype(np.float32)
-    rounded = np.round(matrix / scales)
-    if recipe.arithmetic == "avx2":  # the same numbers, shifted to be unsigned
-        return (rounded + 128).astype(np.uint8), scales, np.full(scales.shape, 128, np.uint8)
-    return rounded.astype(np.int8), scales, np.zeros(scales.shape, np.int8)
-
-
-def half_bytes(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """Return a table (rows, units) in 4 bits, (rows, units / 2), and its scales, (rows, units / ``GROUP``).
-
-    A unit is (q - 8) s with q from 1 to 15; a byte is q of unit j plus 16 q of unit j + units / 2.
-    """
-    rows, units = table.shape
-    grouped = table.reshape(rows, units // GROUP, GROUP)
-    scales = (np.maximum(np.abs(grouped).max(axis=2), SMALLEST) / 7).astype(np.float16)
-    scales = np.maximum(scales, np.finfo(np.float16).tiny)
-    numbers = np.clip(np.round(grouped / scales[:, :, None].astype(np.float32)), -7, 7).reshape(rows, units) + 8
-    low, high = np.split(numbers.astype(np.uint8), 2, axis=1)
-    return (low + 16 * high).astype(np.uint8), scales
 
 
 def _is_embedding(node: onnx.NodeProto, graph: onnx.ModelProto) -> bool:

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from distilrank.data.files import atomic_write_bytes, read_json, write_json
 from distilrank.data.tokens import PairTokenizer
 from distilrank.errors import ModelError
+from distilrank.export.channels import choose_channels
 from distilrank.export.int8 import load_graph
 from distilrank.export.onnx import export_onnx
 from distilrank.export.quantise import Recipe, quantise
@@ -139,7 +140,8 @@ def _files(
         except ModelError:
             return files
         recipe = Recipe(arithmetic=this_cpu().arithmetic)
-        small = quantise(graph, recipe, measure_ranges(graph, tokenizer, pairs)).SerializeToString()
+        channels = choose_channels(graph, measure_ranges(graph, tokenizer, pairs), recipe.arithmetic)
+        small = quantise(graph, recipe, channels).SerializeToString()
         files["int8"] = files["fp32"].with_name(recipe.file_name)
         atomic_write_bytes(files["int8"], small)
     return files

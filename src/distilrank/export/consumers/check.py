@@ -11,6 +11,7 @@ from typing import Literal
 
 from distilrank.export.consumers import rules, run
 from distilrank.export.consumers.folder import TOLERANCE, ModelFolder
+from distilrank.export.consumers.transformers_js import run_transformers_js, transformers_js_version
 
 How = Literal["run", "by rule", "not for it"]
 
@@ -44,16 +45,20 @@ class _Consumer:
     Attributes:
         name: As its package is called.
         library: To import; None for what does not run under Python.
+        version: Returns its version, or None where it is not installed, for what does not run under Python.
         run: Runs it; None where that is not done here.
         rules: Of its loader, where it is not run.
+        truncates_alike: Whether it cuts long pairs off as transformers does.
         own_layouts: Whether it takes networks that only distilrank knows, by their ONNX file.
         classifiers: Whether it takes networks of several labels.
     """
 
     name: str
     library: str | None = None
+    version: Callable[[], str | None] | None = None
     run: Callable[[ModelFolder], run.Logits] | None = None
     rules: Callable[[ModelFolder], list[str]] | None = None
+    truncates_alike: bool = True
     own_layouts: bool = True
     classifiers: bool = True
 
@@ -83,7 +88,14 @@ CONSUMERS = (
     ),
     _Consumer(name="text-embeddings-inference", rules=rules.tei_rules),
     _Consumer(name="vLLM", rules=rules.vllm_rules, own_layouts=False, classifiers=False),
-    _Consumer(name="Transformers.js", rules=rules.transformers_js_rules),
+    _Consumer(
+        name="Transformers.js",
+        version=transformers_js_version,
+        run=run_transformers_js,
+        rules=rules.transformers_js_rules,
+        truncates_alike=False,  # the last [SEP] is cut off with the rest
+        own_layouts=False,
+    ),
 )
 
 
@@ -100,28 +112,36 @@ def _check(consumer: _Consumer, folder: ModelFolder) -> Checked:
         return Checked(consumer=consumer.name, how="not for it", note=note)
     if folder.labels > 1 and not consumer.classifiers:
         return Checked(consumer=consumer.name, how="not for it", note="it takes rankers, which have one logit")
-    installed = consumer.library is not None and importlib.util.find_spec(consumer.library) is not None
-    if consumer.run is not None and installed:
-        return _run(consumer, folder)
-    note = "" if consumer.library is None else "not installed"
+    version = _version(consumer)
+    if consumer.run is not None and version is not None:
+        return _run(consumer.run, f"{consumer.name} {version}", folder, truncates_alike=consumer.truncates_alike)
+    note = "" if consumer.run is None else "not installed"
     problems: Sequence[str] = consumer.rules(folder) if consumer.rules else ()
     return Checked(consumer=consumer.name, how="by rule", problems=tuple(problems), note=note)
 
 
-def _run(consumer: _Consumer, folder: ModelFolder) -> Checked:
+def _version(consumer: _Consumer) -> str | None:
+    if consumer.version is not None:
+        return consumer.version()
+    if consumer.library is None or importlib.util.find_spec(consumer.library) is None:
+        return None
+    return importlib.metadata.version(consumer.name)
+
+
+def _run(
+    runs: Callable[[ModelFolder], run.Logits], name: str, folder: ModelFolder, *, truncates_alike: bool
+) -> Checked:
     """Run a consumer and compare its logits; whatever it raises is what is wrong."""
-    name = f"{consumer.name} {importlib.metadata.version(consumer.name)}"
-    if consumer.run is None:
-        raise ValueError(f"{consumer.name} is not run")
+    otherwise = folder.reads_apart or not truncates_alike
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            difference = folder.difference(consumer.run(folder))
+            difference = folder.difference(runs(folder), whole_only=otherwise)
     except Exception as error:  # it is somebody else's code
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         return Checked(consumer=name, how="run", problems=(f"it fails: {reason}",))
     if not difference <= TOLERANCE:
         said = f"its logits differ from distilrank's by up to {difference:.2g}, more than {TOLERANCE:g}"
         return Checked(consumer=name, how="run", problems=(said,))
-    truncated = "; long texts are truncated together there, not apart" if folder.reads_apart else ""
+    truncated = "; long pairs are truncated otherwise there" if otherwise else ""
     return Checked(consumer=name, how="run", note=f"logits equal to {difference:.1g}{truncated}")

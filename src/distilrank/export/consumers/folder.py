@@ -33,6 +33,8 @@ PASSAGES = (
     _SENTENCE * 60,  # longer than any limit, so that the limit is looked at too
 )
 PAIRS = [(QUERY, passage) for passage in PASSAGES]
+SPECIAL_TOKENS = 3
+"""Of a pair, at most: [CLS] and two [SEP]."""
 TOLERANCE = 1e-4
 """Of a logit, or of its share where it is larger than 1."""
 
@@ -88,16 +90,18 @@ class ModelFolder:
             raise ModelError(f"onnx/model.onnx cannot be loaded; run: distilrank export {self.path}") from error
 
     @cached_property
-    def compared(self) -> NDArray[np.bool_]:
-        """Which of ``PAIRS`` are compared, (pairs,): all, but where texts are truncated apart those that are whole."""
-        if not self.reads_apart:
-            return np.ones(len(PAIRS), np.bool_)
+    def whole(self) -> NDArray[np.bool_]:
+        """Which of ``PAIRS`` are read to their end, (pairs,)."""
         tokenizer = PairTokenizer.from_folder(self.path)
         pieces = zip(tokenizer.pieces([QUERY] * len(PASSAGES)), tokenizer.pieces(PASSAGES), strict=True)
-        return np.array([len(first) + len(second) <= tokenizer.max_tokens for first, second in pieces])
+        return np.array([len(first) + len(second) + SPECIAL_TOKENS <= tokenizer.max_tokens for first, second in pieces])
 
-    def difference(self, logits: NDArray[Any]) -> float:
+    def difference(self, logits: NDArray[Any], *, whole_only: bool = False) -> float:
         """Return the largest difference from the logits expected, as ``TOLERANCE`` counts it.
+
+        Args:
+            logits: Of ``PAIRS``.
+            whole_only: Leave out pairs that are truncated.
 
         Raises:
             ModelError: There are not as many.
@@ -106,7 +110,7 @@ class ModelFolder:
         if found.shape != self.logits.shape:
             raise ModelError(f"it gives {found.shape[1]} logits a pair, and {self.labels} are expected")
         off = np.abs(found - self.logits) / np.maximum(1.0, np.abs(self.logits))
-        return float(off[self.compared].max())
+        return float((off[self.whole] if whole_only else off).max())
 
 
 def open_folder(path: str | Path) -> ModelFolder:
