@@ -51,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.verb == "repeat":
         return _repeat(study, wanted)
     chosen = [cell for cell in study.cells.values() if any(fnmatch(cell.name, each) for each in wanted)]
-    return _run(study, chosen, jobs=study.jobs)
+    return run_cells(study, chosen, jobs=study.jobs)
 
 
-def _run(study: Study, chosen: Sequence[Cell], *, jobs: int) -> int:
+def run_cells(study: Study, chosen: Sequence[Cell], *, jobs: int) -> int:
     """Run cells, as many at once as there are jobs, and say how each ended."""
     ended = itertools.count(1)
 

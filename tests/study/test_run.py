@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from study.__main__ import set_aside
+from study.__main__ import run_cells, set_aside
 from study.cells import Cell
 from study.plan import SCALES, Plan
 from study.run import FACTS, Study
@@ -100,6 +102,35 @@ def test_other_inputs_make_a_cell_run_again(study: Study) -> None:
     again = Study(study.plan, study.results)
     again.run(again.cells["simplified-1"])
     assert calls(study) == ["data: prepare", "teacher: evaluate", "simplified-1: good", "simplified-1: evaluate"]
+
+
+def test_several_at_once_run_nothing_twice(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cells(study, list(study.cells.values()), jobs=4) == 0
+    made = calls(study)
+    assert sorted(made) == sorted(set(made))
+    assert len(made) == 2 + 4 * 2
+    assert made.index("data: prepare") < made.index("teacher: evaluate")
+    for name in ("simplified-1", "labels-2"):
+        assert made.index("teacher: evaluate") < made.index(f"{name}: evaluate")
+    said = capsys.readouterr().out
+    assert said.count("\n") == 6
+    assert "6/6" in said
+    assert run_cells(study, list(study.cells.values()), jobs=4) == 0
+    assert calls(study) == []
+    # What is judged on nothing has no result, and is told to be done by its folder.
+    assert capsys.readouterr().out.count("done before") >= 5
+
+
+def test_each_command_has_a_processor_of_its_own(study: Study) -> None:
+    machine = os.sched_getaffinity(0)
+    several = Study(study.plan, study.results, jobs=len(machine))
+    with ExitStack() as stack:
+        held = [stack.enter_context(several._processor()) for _ in machine]
+        assert all(len(each) == 1 for each in held)
+        assert set.union(*held) == machine
+    whole = Study(replace(study.plan, scale=SCALES["gpu"]), study.results)
+    with whole._processor() as held_alone:
+        assert held_alone == machine
 
 
 def test_a_folder_set_aside_comes_back(tmp_path: Path) -> None:
