@@ -43,7 +43,7 @@ def plan_page(plan: Plan) -> str:
         f"{len(cells)} cells, about {hours:.0f} hours of two processor cores at scale `{plan.scale.name}`, "
         "by estimate;",
         f"no cell over {LONGEST_MINUTES} minutes.",
-        "As many run at once as there are cores, each on a core of its own with one thread, so that no number depends on "
+        "As many run at once as there are cores, each on a core of its own with one thread: no number depends on "
         "how many there are.",
         "Killed at any moment, the same command goes on; cells whose commands or inputs change are run again.",
         "",

@@ -263,3 +263,15 @@ def test_what_is_no_model_is_refused(
     assert "a pickle, which can run code when it is loaded and is never read" in capsys.readouterr().err
     with pytest.raises(ModelError, match="there is no model folder"):
         open_folder(tmp_path / "nothing")
+
+
+def test_an_onnx_file_alone_is_enough_for_those_who_run_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packed folder has no weights beside it."""
+    with_weights = open_folder(folder)
+    (folder / "model.safetensors").unlink()
+    np.testing.assert_allclose(open_folder(folder).logits, with_weights.logits, atol=1e-5)
+    found = quick(folder, monkeypatch)
+    assert [checked.problems for checked in found.values()] == [()] * len(found)
+    assert {name for name, checked in found.items() if checked.how == "not for it"} == {"transformers", "vLLM"}
+    assert "there is an ONNX file alone" in found["vLLM"].note
+    assert found["onnxruntime"].how == "run"

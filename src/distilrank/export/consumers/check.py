@@ -49,6 +49,7 @@ class _Consumer:
         run: Runs it; None where that is not done here.
         rules: Of its loader, where it is not run.
         truncates_alike: Whether it cuts long pairs off as transformers does.
+        by_onnx: Whether the ONNX file is enough for it.
         own_layouts: Whether it takes networks that only distilrank knows, by their ONNX file.
         classifiers: Whether it takes networks of several labels.
     """
@@ -59,16 +60,18 @@ class _Consumer:
     run: Callable[[ModelFolder], run.Logits] | None = None
     rules: Callable[[ModelFolder], list[str]] | None = None
     truncates_alike: bool = True
+    by_onnx: bool = True
     own_layouts: bool = True
     classifiers: bool = True
 
 
 CONSUMERS = (
-    _Consumer(name="transformers", library="transformers", run=run.run_transformers, own_layouts=False),
+    _Consumer(name="transformers", library="transformers", run=run.run_transformers, by_onnx=False, own_layouts=False),
     _Consumer(
         name="sentence-transformers",
         library="sentence_transformers",
         run=run.run_sentence_transformers,
+        by_onnx=False,
         own_layouts=False,
     ),
     _Consumer(name="onnxruntime", library="onnxruntime", run=run.run_onnxruntime),
@@ -87,7 +90,7 @@ CONSUMERS = (
         classifiers=False,
     ),
     _Consumer(name="text-embeddings-inference", rules=rules.tei_rules),
-    _Consumer(name="vLLM", rules=rules.vllm_rules, own_layouts=False, classifiers=False),
+    _Consumer(name="vLLM", rules=rules.vllm_rules, by_onnx=False, own_layouts=False, classifiers=False),
     _Consumer(
         name="Transformers.js",
         version=transformers_js_version,
@@ -110,6 +113,8 @@ def _check(consumer: _Consumer, folder: ModelFolder) -> Checked:
     if folder.own_layout and not consumer.own_layouts:
         note = f"only distilrank knows {folder.config.get('model_type')}; its ONNX file runs elsewhere"
         return Checked(consumer=consumer.name, how="not for it", note=note)
+    if not folder.has_weights and not consumer.by_onnx:
+        return Checked(consumer=consumer.name, how="not for it", note="there is an ONNX file alone; it reads weights")
     if folder.labels > 1 and not consumer.classifiers:
         return Checked(consumer=consumer.name, how="not for it", note="it takes rankers, which have one logit")
     version = _version(consumer)

@@ -17,6 +17,7 @@ from distilrank.errors import ModelError
 from distilrank.models.load import load_model
 from distilrank.models.scorer import TorchScorer
 from distilrank.runtime.folder import require_folder
+from distilrank.runtime.pair_network import PairNetwork
 from distilrank.runtime.session import open_session
 
 OWN_LAYOUT = "distilrank_"
@@ -64,6 +65,11 @@ class ModelFolder:
     def own_layout(self) -> bool:
         """Whether only distilrank knows the network; its ONNX file runs anywhere."""
         return str(self.config.get("model_type", "")).startswith(OWN_LAYOUT)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weights beside the ONNX file, as torch reads them."""
+        return (self.path / "model.safetensors").is_file()
 
     @property
     def reads_apart(self) -> bool:
@@ -121,11 +127,16 @@ def open_folder(path: str | Path) -> ModelFolder:
         InputError: A file of it is no JSON.
     """
     path = require_folder(path)
-    model, tokenizer = load_model(path, offline=True)
+    if (path / "model.safetensors").is_file() or not (path / "onnx" / "model.onnx").is_file():
+        model, tokenizer = load_model(path, offline=True)
+        logits = TorchScorer(model, tokenizer).logits([QUERY] * len(PASSAGES), PASSAGES)
+    else:  # a packed ranker, which is its ONNX file
+        network = PairNetwork(open_session(path / "onnx" / "model.onnx"), PairTokenizer.from_folder(path))
+        logits = network.score(PAIRS)[:, None]
     config_file = path / "tokenizer_config.json"
     return ModelFolder(
         path=path,
         config=read_json(path / "config.json"),
         tokenizer_config=read_json(config_file) if config_file.is_file() else {},
-        logits=TorchScorer(model, tokenizer).logits([QUERY] * len(PASSAGES), PASSAGES),
+        logits=logits,
     )

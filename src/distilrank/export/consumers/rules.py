@@ -33,8 +33,8 @@ def folder_rules(folder: ModelFolder) -> list[str]:
     names, numbers = folder.config.get("id2label") or {}, folder.config.get("label2id") or {}
     if len(names) != folder.labels or {str(number): name for name, number in numbers.items()} != dict(names):
         problems.append(f"id2label and label2id in config.json do not both name {folder.labels} labels")
-    if not (folder.path / "model.safetensors").is_file():
-        problems.append("there is no model.safetensors")
+    if not folder.has_weights and not folder.onnx.is_file():
+        problems.append("there is neither model.safetensors nor onnx/model.onnx")
     problems += [f"{path.name} is a pickle, which can run code; remove it" for path in pickles_in(folder.path)]
     if folder.config.get("auto_map"):
         problems.append("auto_map in config.json names code to be run from the folder; remove it")
