@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from distilrank.data.trec import ranking
 from distilrank.errors import ModelError
 from distilrank.evaluation.intervals import Interval
 from distilrank.export.quality import (
@@ -68,6 +70,21 @@ def test_what_is_lost_is_measured_against_the_margin(fp32: Scored, judged: Judge
     assert verdict.problems == (f"it loses {lost:.1%} of nDCG@10, more than the 1.0% allowed",)
     assert judge(worse, fp32, batch_change=0.0, margin=lost + 0.001).passed
     assert not judge(worse, fp32, batch_change=0.0, margin=lost - 0.001).passed
+
+
+def test_pairs_in_another_order_are_counted(fp32: Scored, judged: Judge) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.5 * spread(fp32.run), PASSAGES)
+    other = changed(fp32, judged, noise)
+    swapped = []
+    for query_id, before in fp32.run.items():  # by counting them
+        place = {doc_id: rank for rank, doc_id in enumerate(ranking(other.run[query_id]))}
+        pairs = list(combinations(ranking(before), 2))
+        swapped.append(np.mean([place[better] > place[worse] for better, worse in pairs]))
+    share = float(np.mean(swapped))
+    assert 0.05 < share < 0.4
+    assert judge(other, fp32, batch_change=0.0, margin=0.9, most_swapped=share + 0.001).passed
+    (problem,) = judge(other, fp32, batch_change=0.0, margin=0.9, most_swapped=share - 0.001).problems
+    assert problem.startswith(f"it puts {share:.1%} of the pairs of passages in another order, more than the ")
 
 
 def test_few_queries_are_said_to_be_few(fp32: Scored, judged: Judge) -> None:

@@ -111,7 +111,7 @@ def export_int8(
         folder: Of a ranker with its float export.
         evaluate: Re-ranks judged queries with a scorer.
         pairs: Queries with passages to calibrate on, not those that are judged where that can be avoided.
-        margin: Share of nDCG@10 that may be lost.
+        margin: Share of nDCG@10 that may be lost, and of the pairs of passages that may stand in another order.
         method: How activations are scaled.
         arithmetic: Of the processor that the file is for; None takes this machine's.
         embeddings: Whether word embeddings become 8 bits too.
@@ -154,6 +154,7 @@ def export_int8(
             reference,
             batch_change=batch_change(small, alone),
             margin=margin,
+            most_swapped=margin,
             least_tau=least_tau,
         )
         trials.append(Trial(recipe=recipe, verdict=verdict, bytes=len(content)))

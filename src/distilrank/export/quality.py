@@ -115,7 +115,13 @@ class Verdict:
 
 
 def judge(
-    quantised: Scored, fp32: Scored, *, batch_change: float, margin: float = MARGIN, least_tau: float = -1.0
+    quantised: Scored,
+    fp32: Scored,
+    *,
+    batch_change: float,
+    margin: float = MARGIN,
+    most_swapped: float = 1.0,
+    least_tau: float = -1.0,
 ) -> Verdict:
     """Compare the two.
 
@@ -124,6 +130,7 @@ def judge(
         fp32: What the float file did on the same queries.
         batch_change: Largest change of a score of the quantised file by what else is in the batch.
         margin: Share of the measure that may be lost.
+        most_swapped: Share of the pairs of a query's passages that may stand in another order.
         least_tau: Largest Kendall's tau of the files that lost too much before; one below it is no better than they.
 
     Raises:
@@ -144,6 +151,11 @@ def judge(
     elif not tau >= least_tau:
         problems.append(
             f"it loses less than a file that agrees more with fp32 (Kendall's tau {least_tau:.3f}), which is chance"
+        )
+    elif not (1.0 - tau) / 2.0 <= most_swapped:
+        problems.append(
+            f"it puts {(1.0 - tau) / 2.0:.1%} of the pairs of passages in another order, more than the "
+            f"{most_swapped:.1%} allowed"
         )
     known = {finding.check for finding in _alarms(fp32.run, "the float file")}
     problems += [each.message for each in _alarms(quantised.run, "it") if each.check not in known]

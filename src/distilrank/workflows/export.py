@@ -23,7 +23,7 @@ class Int8Settings:
 
     Attributes:
         split: Of the data, whose judged queries decide.
-        margin: Share of nDCG@10 that may be lost.
+        margin: Share of nDCG@10 that may be lost, and of the pairs of passages that may stand in another order.
         method: How activations are scaled; see ``export.quantise``.
         arithmetic: Of the processor that the file is for; None takes this machine's.
         embeddings: Whether word embeddings become 8 bits too.
