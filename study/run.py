@@ -132,6 +132,16 @@ class Study:
             "threads": 1 if self.plan.scale.one_thread else len(os.sched_getaffinity(0)),
         }
         write_json(self.results / f"{cell.name}{FACTS}", facts)
+        self._drop_weights(cell)
+
+    def _drop_weights(self, cell: Cell) -> None:
+        """Remove what a judged cell has on disk beside its runs, but for a model that other cells read."""
+        others = [other for other in self.cells.values() if other is not cell]
+        read = any(cell.name in (*other.needs, other.model) for other in others)
+        folder = self.plan.folder(cell.name)
+        for path in [*folder.rglob("*.safetensors"), *folder.rglob("*.onnx")]:
+            if not read or "run" in path.relative_to(folder).parts:  # of training: the same weights once more
+                path.unlink()
 
     def _call(self, command: str, cell: Cell) -> dict[str, float]:
         """Run a command of distilrank in a process of its own, its output in the log of the cell."""

@@ -218,6 +218,25 @@ def test_the_first_that_passes_is_kept(folder: Path, judged: Judge, monkeypatch:
     assert Ranker.load(folder).file == found.path
 
 
+class OutOfOrder(Judge):
+    """A judge before whom every file but the float one loses nothing, and puts passages in another order."""
+
+    def __call__(self, scorer: Scorer) -> Scored:
+        if not hasattr(self, "reference"):
+            self.reference = super().__call__(scorer)
+            return self.reference
+        order = np.random.default_rng(0).normal(size=PASSAGES)
+        return Scored(run=self.scored(dict.fromkeys(self.pairs, order)).run, measures=self.reference.measures)
+
+
+def test_passages_in_another_order_are_a_loss_too(folder: Path) -> None:
+    found = export_int8(folder, evaluate=OutOfOrder(folder), pairs=PAIRS, margin=0.05)
+    assert found.path is None
+    assert (
+        "of the pairs of passages in another order, more than the 5.00% allowed" in found.trials[0].verdict.problems[0]
+    )
+
+
 class Misbehaving(Judge):
     """A judge before whom the float file behaves, and every other gives the scores of ``misbehave``."""
 

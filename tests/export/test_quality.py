@@ -84,7 +84,7 @@ def test_pairs_in_another_order_are_counted(fp32: Scored, judged: Judge) -> None
     assert 0.05 < share < 0.4
     assert judge(other, fp32, batch_change=0.0, margin=0.9, most_swapped=share + 0.001).passed
     (problem,) = judge(other, fp32, batch_change=0.0, margin=0.9, most_swapped=share - 0.001).problems
-    assert problem.startswith(f"it puts {share:.1%} of the pairs of passages in another order, more than the ")
+    assert problem.startswith(f"it puts {share:.2%} of the pairs of passages in another order, more than the ")
 
 
 def test_few_queries_are_said_to_be_few(fp32: Scored, judged: Judge) -> None:

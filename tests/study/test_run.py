@@ -104,6 +104,19 @@ def test_other_inputs_make_a_cell_run_again(study: Study) -> None:
     assert calls(study) == ["data: prepare", "teacher: evaluate", "simplified-1: good", "simplified-1: evaluate"]
 
 
+def test_weights_are_dropped_once_judged_but_for_what_others_read(study: Study) -> None:
+    weights = {}
+    for name in ("teacher", "simplified-1"):
+        for within in ("model.safetensors", "onnx/model.onnx", "run/final/model.safetensors"):
+            path = study.plan.folder(name) / within
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"weights")
+            weights[name, within] = path
+        study._drop_weights(study.cells[name])
+    left = [key for key, path in weights.items() if path.exists()]
+    assert left == [("teacher", "model.safetensors"), ("teacher", "onnx/model.onnx")]
+
+
 def test_several_at_once_run_nothing_twice(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cells(study, list(study.cells.values()), jobs=4) == 0
     made = calls(study)

@@ -154,8 +154,8 @@ def judge(
         )
     elif not (1.0 - tau) / 2.0 <= most_swapped:
         problems.append(
-            f"it puts {(1.0 - tau) / 2.0:.1%} of the pairs of passages in another order, more than the "
-            f"{most_swapped:.1%} allowed"
+            f"it puts {(1.0 - tau) / 2.0:.2%} of the pairs of passages in another order, more than the "
+            f"{most_swapped:.2%} allowed"
         )
     known = {finding.check for finding in _alarms(fp32.run, "the float file")}
     problems += [each.message for each in _alarms(quantised.run, "it") if each.check not in known]
