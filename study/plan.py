@@ -33,6 +33,7 @@ class Scale:
         bilstm_steps: Updates of a siamese BiLSTM.
         task_steps: Updates of a classifier's student.
         head_steps: Updates of the masked-language head.
+        copies: Variants of an example by TinyBERT's augmentation.
         examples: Of a classification task that are augmented, and the most a classifier learns from.
         queries: Most queries of a test set.
         precision: Of training.
@@ -49,6 +50,7 @@ class Scale:
     bilstm_steps: int = 300
     task_steps: int = 300
     head_steps: int = 800
+    copies: int = 3
     examples: int = 6000
     queries: int = 200
     precision: str = "bf16"
@@ -66,7 +68,8 @@ SCALES = {
         bilstm_steps=3,
         task_steps=2,
         head_steps=2,
-        examples=60,
+        copies=1,
+        examples=30,
         queries=4,
         dev="--dev-queries 4 --dev-depth 5",
     ),
@@ -106,9 +109,9 @@ class Plan:
 
     def test_sets(self) -> dict[str, str]:
         """Return name -> arguments of ``evaluate``."""
-        few, deep = f"--max-queries {self.scale.queries}", "--depth 50"
+        few, deep, sample = f"--max-queries {self.scale.queries}", "--depth 50", ""
         if self.scale.name == "smoke":
-            deep = "--depth 5"
+            deep, sample = "--depth 5", " --max-queries 60"
         dl19 = f"--data {self.data}/trec_dl19 --run BM25 --measures nDCG@10,RR(rel=2)@10,AP(rel=2)"
         documents = f"--data {self.folder('documents')} {deep} {few} --measures nDCG@10,RR@10"
         return {
@@ -119,7 +122,7 @@ class Plan:
             "cranfield": f"--data {self.data}/cranfield {deep} {few} --measures nDCG@10,RR@10",
             "documents_maxp": f"{documents} --aggregate MaxP",
             "documents_firstp": f"{documents} --aggregate FirstP",
-            **{task: f"--data {self.folder(f'{task}_data')} --split dev" for task in TASKS},
+            **{task: f"--data {self.folder(f'{task}_data')} --split dev{sample}" for task in TASKS},
         }
 
     def cells(self) -> Iterator[Cell]:
@@ -367,7 +370,7 @@ class Plan:
         yield Cell(
             name=augmented,
             commands=(
-                f"augment --data {out(data)} --mlm {out('mlm')} --set copies=3 "
+                f"augment --data {out(data)} --mlm {out('mlm')} --set copies={s.copies} "
                 f"--vectors {self.data}/word_vectors/w2v_wiki_books_100d.txt.gz --out {out(augmented)}/augmented.jsonl",
             ),
             needs=(data, "mlm"),
