@@ -111,7 +111,7 @@ class Plan:
         """Return name -> arguments of ``evaluate``."""
         few, deep, sample = f"--max-queries {self.scale.queries}", "--depth 50", ""
         if self.scale.name == "smoke":
-            deep, sample = "--depth 5", " --max-queries 60"
+            deep, sample = "--depth 5", " --max-queries 20"
         dl19 = f"--data {self.data}/trec_dl19 --run BM25 --measures nDCG@10,RR(rel=2)@10,AP(rel=2)"
         documents = f"--data {self.folder('documents')} {deep} {few} --measures nDCG@10,RR@10"
         return {
