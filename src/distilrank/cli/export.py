@@ -22,7 +22,9 @@ def export(
     split: Annotated[str, typer.Option(help="Whose queries and judgements.")] = "dev",
     run: Annotated[str | None, typer.Option(help="Candidates, as for evaluate.")] = None,
     collection: Annotated[Path | None, typer.Option(help="The passages, when they lie outside --data.")] = None,
-    margin: Annotated[float, typer.Option(help="Share of nDCG@10 that int8 may lose.")] = 0.01,
+    margin: Annotated[
+        float, typer.Option(help="Share of nDCG@10 that int8 may lose, and of passage pairs it may swap.")
+    ] = 0.01,
     method: Annotated[
         Literal["auto", "static", "dynamic"],
         typer.Option(help="Scales of activations: measured ahead, or of each batch; auto tries static first."),
@@ -48,9 +50,9 @@ def export(
 
     The float file holds the weights, takes any batch and length, and is written only when its logits equal torch's to
     1e-4. After this, rank and Ranker need no torch. The 8-bit file is judged on your queries beside the float one:
-    where it loses more of nDCG@10 than --margin, scores all alike, or lets a score depend on the batch, it is refused,
-    and other recipes are tried, smaller files first. What was found is in onnx/quality.json and on the card. The exit
-    code is 1 when none passed; the model then runs in fp32.
+    where it loses more of nDCG@10 than --margin, swaps more pairs of passages, scores all alike, or lets a score depend
+    on the batch, it is refused, and other recipes are tried, smaller files first. What was found is in
+    onnx/quality.json and on the card. The exit code is 1 when none passed; the model then runs in fp32.
 
     \b
     Examples:

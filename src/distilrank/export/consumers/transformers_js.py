@@ -33,7 +33,7 @@ def run_transformers_js(folder: ModelFolder) -> Logits:
     """``AutoTokenizer`` and ``AutoModelForSequenceClassification`` with ``dtype: "fp32"``, one padded batch.
 
     Raises:
-        ModelError: It fails, with the last line that it says.
+        ModelError: It fails, with the error that it names.
     """
     request = {"folder": str(folder.path.resolve()), "query": QUERY, "passages": PASSAGES}
     return np.asarray(_ask(json.dumps(request)))
