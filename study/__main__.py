@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb; return 1 when a cell failed or gave other numbers, else 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=("plan", "run", "tables", "repeat"))
-    parser.add_argument("cells", nargs="*", help="names of cells, with * for any text; all by default")
+    parser.add_argument("cells", nargs="*", help="names of cells in their order, with * for any text; all by default")
     parser.add_argument("--scale", choices=tuple(SCALES), default="smoke")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--runs", type=Path, default=Path("runs/study"))
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = options.cells or ["*"]
     if options.verb == "repeat":
         return _repeat(study, wanted)
-    chosen = [cell for cell in study.cells.values() if any(fnmatch(cell.name, each) for each in wanted)]
+    chosen = list(dict.fromkeys(cell for each in wanted for cell in study.cells.values() if fnmatch(cell.name, each)))
     return run_cells(study, chosen, jobs=study.jobs)
 
 
