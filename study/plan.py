@@ -310,9 +310,7 @@ class Plan:
                 f"--max-tokens 192 --triples {s.bilstm_steps * s.batch // 2} --steps {s.bilstm_steps} "
                 f"--batch-size {s.batch} {s.dev}{alpha} --seed {s.seeds[0]} --out {self.folder(name)}"
             )
-            yield Cell(
-                name=name, commands=(command,), needs=("data", "teacher"), judged_on=RANKING_SETS, minutes=13
-            )
+            yield Cell(name=name, commands=(command,), needs=("data", "teacher"), judged_on=RANKING_SETS, minutes=13)
 
     @property
     def _words(self) -> str:
