@@ -21,13 +21,14 @@ from study.cells import Cell
 from study.plan import SCALES, Plan
 from study.plan_page import plan_page
 from study.run import CellError, Study
+from study.speed import SPEED, write_speed
 from study.tables import results_page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb; return 1 when a cell failed or gave other numbers, else 0."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=("plan", "run", "tables", "repeat"))
+    parser.add_argument("verb", choices=("plan", "run", "speed", "tables", "repeat"))
     parser.add_argument("cells", nargs="*", help="names of cells in their order, with * for any text; all by default")
     parser.add_argument("--scale", choices=tuple(SCALES), default="smoke")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -44,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = options.results / options.scale
     if options.verb == "plan":
         return _write(plan_page(plan), options.page)
+    if options.verb == "speed":
+        exported = plan.folder(f"simplified-{plan.scale.seeds[0]}")
+        write_speed(results / SPEED, plan.teacher, int8=exported if any(exported.glob("onnx/model_q*")) else None)
+        return 0
     if options.verb == "tables":
         return _write(results_page(plan, results), options.page)
     study = Study(plan, results, jobs=max(1, options.jobs) if plan.scale.one_thread else 1)

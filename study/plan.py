@@ -232,7 +232,8 @@ class Plan:
             "tinybert": f"--procedure tinybert {self._halves()}",
         }
         documents = (*HEADLINE_SETS, "documents_maxp", "documents_firstp")
-        yield from self._ranker("simplified", simplified, seeds, sets=documents, minutes=11)
+        yield from self._ranker("simplified", simplified, one, sets=documents, minutes=11)
+        yield from self._ranker("simplified", simplified, seeds[1:], sets=HEADLINE_SETS, minutes=10)
         yield from self._ranker("simplified_small", simplified, seeds, general="general_small", minutes=6)
         for system, options in others.items():
             yield from self._ranker(system, options, seeds, sets=HEADLINE_SETS, minutes=10)

@@ -17,6 +17,8 @@ from queue import SimpleQueue
 from threading import RLock
 from typing import Any, Literal
 
+from distilrank.benchmark.operations import multiply_adds
+from distilrank.benchmark.size import count_weights, megabytes
 from distilrank.data.files import file_hash, library_versions, read_json, write_json
 from distilrank.runtime.folder import network_file
 from study.cells import Cell, by_name, keys, start_hash, system_and_seed
@@ -24,6 +26,9 @@ from study.plan import Plan
 
 PRELOADED = ["numpy", "torch", "transformers", "accelerate", "onnxruntime", "distilrank.cli.verbs"]
 FACTS = ".cell.json"
+COUNTED_TOKENS = (128, 256)
+"""Of a pair, for counting operations."""
+_SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
 
 
 class CellError(Exception):
@@ -88,6 +93,7 @@ class Study:
         begun = self.plan.runs / "logs" / f"{cell.name}.key"
         if marker.is_file() or (begun.is_file() and begun.read_text() != self.keys[cell.name]):
             shutil.rmtree(folder, ignore_errors=True)  # made, or begun, by other commands
+        resumed = folder.is_dir()
         begun.parent.mkdir(parents=True, exist_ok=True)
         begun.write_text(self.keys[cell.name])
         spent = [self._call(command, cell) for command in cell.commands]
@@ -95,7 +101,7 @@ class Study:
         if cell.name == "teacher":
             self.judge(cell)  # for its runs, which all students are compared with
         minutes = {kind: sum(each[kind] for each in spent) for kind in ("core_minutes", "minutes")}
-        write_json(marker, {"key": self.keys[cell.name], **minutes})
+        write_json(marker, {"key": self.keys[cell.name], **minutes, "resumed": resumed})
 
     def judge(self, cell: Cell) -> None:
         """Measure the cell's model on its test sets and write the results, the facts last."""
@@ -118,15 +124,16 @@ class Study:
                 runs[test_set] = file_hash(run)
         system, seed = system_and_seed(cell.name)
         marker = self.plan.folder(cell.name) / "study.json"
-        made = read_json(marker) if marker.is_file() else {"core_minutes": 0.0, "minutes": 0.0}  # the teacher is given
+        given = {"core_minutes": 0.0, "minutes": 0.0, "resumed": False}  # the teacher
+        made = read_json(marker) if marker.is_file() else given
         facts: dict[str, Any] = {
             "key": self.keys[cell.name],
             "system": system,
             "seed": int(seed) if seed else None,
             "commands": [f"distilrank {command}" for command in cell.commands],
             "needs": list(cell.needs),
-            "training": {kind: made[kind] for kind in ("core_minutes", "minutes")},
-            "model": _weight(model, cell.precision),
+            "training": {kind: made[kind] for kind in given},
+            "model": model_facts(model, cell.precision),
             "runs_sha256": runs,
             "versions": library_versions(),
             "threads": 1 if self.plan.scale.one_thread else len(os.sched_getaffinity(0)),
@@ -179,12 +186,23 @@ def _teacher_of(cell: Cell) -> str:
     return f"{task}_teacher" if task in _CLASSIFIED else "teacher"
 
 
-def _weight(model: Path, precision: Literal["fp32", "int8"]) -> dict[str, Any]:
-    """Return the model's parameters and the megabytes of what runs of it."""
-    manifest = model / "manifest.json"
-    parameters = read_json(manifest).get("parameters") if manifest.is_file() else None
-    graph = network_file(model, precision) if (model / "onnx").is_dir() else None
-    return {"parameters": parameters, "onnx_megabytes": graph.stat().st_size / 1e6 if graph else None}
+def model_facts(model: Path, precision: Literal["fp32", "int8"] = "fp32") -> dict[str, Any]:
+    """Return the model's shape, its weights, the megabytes of the file that runs, and multiply-adds by the tokens."""
+    config = read_json(model / "config.json")
+    weights = count_weights(model)
+    exported = (model / "onnx").is_dir()
+    files = [network_file(model, precision)] if exported else list(model.glob("*.safetensors"))
+    counted = multiply_adds(config, COUNTED_TOKENS)
+    return {
+        "shape": "/".join(str(config[size]) for size in _SIZES if size in config),
+        "parameters": weights and weights.total,
+        "embeddings": weights and weights.embeddings,
+        "megabytes": megabytes(files),
+        "runs": "onnx" if exported else "safetensors",
+        "multiply_adds": None
+        if counted is None
+        else dict(zip(map(str, COUNTED_TOKENS), counted.tolist(), strict=True)),
+    }
 
 
 def _command(arguments: Sequence[str], log: Path, processors: set[int], result: Any) -> None:

@@ -18,10 +18,11 @@ from distilrank.evaluation.over_seeds import (
     ranker_mean,
 )
 from distilrank.evaluation.report.markdown import measure_markdown
-from study.cells import Question, system_and_seed
+from study.cells import Question, by_name, system_and_seed
 from study.plan import TASKS, Plan
 from study.questions import QUESTIONS
-from study.run import FACTS
+from study.run import FACTS, model_facts
+from study.speed import BILSTM, COSTED, SPEED, published_speed_ups
 
 MEASURES = {"cola": "Matthews", "stsb": "Spearman"}
 """Of tasks that are not judged by accuracy; rankers are judged by nDCG@10."""
@@ -46,7 +47,8 @@ def results_page(plan: Plan, results: Path) -> str:
         lines += [f"How it is read: {question.reading}"]
         tables = [table for each in question.sets if (table := _table(question, each, results))]
         lines += ["", *"\n\n".join(tables or ["Not measured yet."]).split("\n")]
-    lines += ["", "## Cost and size", "", *_costs(results)]
+    lines += ["", "## Published speed-ups", "", *_speed_ups(results)]
+    lines += ["", "## Cost and size", "", *_costs(plan, results)]
     return "\n".join(lines) + "\n"
 
 
@@ -112,19 +114,43 @@ def _classifier(results: Path, task: str, system: str, measure: str) -> dict[str
     return found
 
 
-def _costs(results: Path) -> list[str]:
-    """Return the table of parameters, size and training cost, a row for each system."""
+def _costs(plan: Plan, results: Path) -> list[str]:
+    """Return the table of size, operations, speed and training cost, a row for each system in the plan's order."""
+    by_shape = _speed(results).get("workloads", {}).get(COSTED, {})
     systems: dict[str, list[dict[str, Any]]] = {}
-    for file in sorted(results.glob(f"*{FACTS}")):
-        facts = read_json(file)
-        systems.setdefault(facts["system"], []).append(facts)
+    for cell in by_name(list(plan.cells())).values():
+        file = results / f"{cell.name}{FACTS}"
+        if file.is_file():
+            facts = read_json(file)
+            systems.setdefault(facts["system"], []).append(facts)
     if not systems:
         return ["Not measured yet."]
-    lines = ["| system | parameters | MB of ONNX | core-minutes of training |", "| --- | ---: | ---: | ---: |"]
+    lines = [
+        "Shape: layers/hidden/feed-forward/heads. Weights are those outside of embeddings; MB are of the file that is "
+        "run. Operations and times are those of a pair of 128 tokens with new weights; training is that of the cell "
+        "alone, in minutes of one core: a general student or a teacher's scores that several share are not counted, "
+        "nor is a cell that was stopped and went on.",
+        "",
+        "| system | shape | million weights | MB | million multiply-adds | ms for 100 passages | core-minutes |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for system, cells in systems.items():
-        model = cells[0]["model"]
-        parameters = "" if model["parameters"] is None else f"{model['parameters']:,}"
-        megabytes = "" if model["onnx_megabytes"] is None else f"{model['onnx_megabytes']:.1f}"
-        minutes = np.mean([each["training"]["core_minutes"] for each in cells])
-        lines.append(f"| {system} | {parameters} | {megabytes} | {minutes:.1f} |")
+        model = model_facts(plan.teacher) if system == "teacher" else cells[0]["model"]
+        weights = None if model["parameters"] is None else (model["parameters"] - model["embeddings"]) / 1e6
+        operations = None if model["multiply_adds"] is None else model["multiply_adds"]["128"] / 1e6
+        timed = by_shape.get(f"{model['shape'] or BILSTM}{', int8' if 'int8' in system else ''}", {}).get("ms_per_100")
+        whole = [each["training"]["core_minutes"] for each in cells if not each["training"].get("resumed")]
+        minutes = float(np.mean(whole)) if any(whole) else None
+        told = (weights, "2f"), (model["megabytes"], "1f"), (operations, "0f"), (timed, "0f"), (minutes, "1f")
+        cells_of_row = ["" if value is None else f"{value:.{digits}}" for value, digits in told]
+        lines.append(f"| {' | '.join([system, model['shape'] or 'BiLSTM', *cells_of_row])} |")
     return lines
+
+
+def _speed(results: Path) -> dict[str, Any]:
+    return read_json(results / SPEED) if (results / SPEED).is_file() else {}
+
+
+def _speed_ups(results: Path) -> list[str]:
+    found = _speed(results)
+    return published_speed_ups(found) if found else ["Not measured yet."]

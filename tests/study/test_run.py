@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from study.__main__ import run_cells, set_aside
 from study.cells import Cell
 from study.plan import SCALES, Plan
 from study.run import FACTS, Study
+from study.speed import BERT_BASE, PUBLISHED, SPEED
 from study.tables import results_page
 
+WORKLOADS = {row.workload for row in PUBLISHED}
+NETWORKS = {name for row in PUBLISHED for name in (row.student, row.teacher)}
 QUERIES = [f"q{i}" for i in range(30)]
 
 
@@ -36,10 +40,18 @@ class TwoCells(Plan):
             yield Cell(name=name, commands=(command,), needs=("data", "teacher"), judged_on=("trec_dl19",), minutes=1)
 
 
+def write_model(folder: Path, weight: float = 0.0) -> None:
+    """Write a network of one layer and its weights, which nothing loads."""
+    folder.mkdir(exist_ok=True)
+    sizes = {"num_hidden_layers": 1, "hidden_size": 4, "intermediate_size": 8, "num_attention_heads": 2}
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "id2label": {"0": "LABEL_0"}, **sizes}))
+    weights = {"embeddings.word": np.full((10, 4), weight, np.float32), "dense": np.full((4, 8), weight, np.float32)}
+    save_file(weights, folder / "model.safetensors")
+
+
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    (tmp_path / "teacher").mkdir()
-    (tmp_path / "teacher" / "model.safetensors").write_bytes(b"weights")
+    write_model(tmp_path / "teacher")
     plan = TwoCells(scale=SCALES["cpu"], data=tmp_path, runs=tmp_path / "runs", teacher=tmp_path / "teacher")
     study = Study(plan, tmp_path / "results")
     calls: list[str] = []
@@ -54,6 +66,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
             content = {"system": cell.name, "per_query": {"nDCG@10": {cell.name: values}}}
             Path(words[words.index("--json") + 1]).write_text(json.dumps(content))
             Path(words[words.index("--out-run") + 1]).write_text("run")
+        elif words[0] in ("good", "bad"):
+            write_model(self.plan.folder(cell.name))
         return {"core_minutes": 3.0, "minutes": 2.0}
 
     monkeypatch.setattr(Study, "_call", call)
@@ -81,8 +95,12 @@ def test_facts_say_what_was_run_and_what_it_cost(study: Study) -> None:
     facts = json.loads((study.results / f"simplified-2{FACTS}").read_text())
     assert (facts["system"], facts["seed"]) == ("simplified", 2)
     assert facts["commands"] == ["distilrank good"]
-    assert facts["training"] == {"core_minutes": 3.0, "minutes": 2.0}
+    assert facts["training"] == {"core_minutes": 3.0, "minutes": 2.0, "resumed": False}
     assert set(facts["runs_sha256"]) == {"trec_dl19"}
+    model = facts["model"]
+    assert (model["shape"], model["parameters"], model["embeddings"]) == ("1/4/8/2", 72, 40)
+    assert model["multiply_adds"]["128"] == 4 * 128 * 16 + 2 * 128 * 4 * 8 + 2 * 128 * 128 * 4 + 16 + 4
+    assert 72 * 4 / 1e6 < model["megabytes"] < 0.001
 
 
 def test_a_committed_result_needs_no_folder_but_what_builds_on_it_does(study: Study, tmp_path: Path) -> None:
@@ -98,7 +116,7 @@ def test_a_committed_result_needs_no_folder_but_what_builds_on_it_does(study: St
 def test_other_inputs_make_a_cell_run_again(study: Study) -> None:
     study.run(study.cells["simplified-1"])
     calls(study)
-    (study.plan.teacher / "model.safetensors").write_bytes(b"others")
+    write_model(study.plan.teacher, weight=1.0)
     again = Study(study.plan, study.results)
     again.run(again.cells["simplified-1"])
     assert calls(study) == ["data: prepare", "teacher: evaluate", "simplified-1: good", "simplified-1: evaluate"]
@@ -172,6 +190,36 @@ def test_tables_hold_means_over_seeds_and_who_is_better(study: Study) -> None:
     line = next(line for line in first.splitlines() if line.startswith("simplified against labels"))
     assert float(line.split("p ")[-1]) < 0.05
     assert "| simplified |" in page[page.index("## Cost and size") :]
+
+
+def test_costs_are_those_of_the_shape_and_leave_out_what_was_resumed(study: Study) -> None:
+    (study.plan.folder("labels-1")).mkdir(parents=True)  # as a stopped run leaves it
+    for name in ("simplified-1", "labels-1"):
+        study.run(study.cells[name])
+    small = {"multiply_adds": 25.0, "weights_without_embeddings": 5.0, "ms_per_100": 30.0}
+    workloads = {each: {"1/4/8/2": small, **dict.fromkeys(NETWORKS, small)} for each in WORKLOADS}
+    workloads["128 tokens"][BERT_BASE] = {
+        "multiply_adds": 100.0,
+        "weights_without_embeddings": 10.0,
+        "ms_per_100": 60.0,
+    }
+    speed = {"texts": 20, "threads": 2, "workloads": workloads}
+    (study.results / SPEED).write_text(json.dumps(speed))
+    page = results_page(study.plan, study.results)
+    costs = {
+        line.split("|")[1].strip(): [each.strip() for each in line.split("|")[2:-1]]
+        for line in page.splitlines()
+        if line.startswith("|")
+    }
+    # 32 weights outside of embeddings; the operations are those of test_facts_say_what_was_run_and_what_it_cost.
+    assert costs["simplified"] == ["1/4/8/2", "0.00", "0.0", "0", "30", "3.0"]
+    assert costs["labels"][-1] == ""
+    assert costs["TinyBERT, 4/312 against BERT-base"][1:] == [
+        "128 tokens",
+        "4.0 times fewer",
+        "2 times fewer",
+        "2.0 times as fast",
+    ]
 
 
 def test_what_other_commands_began_and_left_is_made_anew(study: Study) -> None:
