@@ -45,6 +45,8 @@ class Question:
         against: Baselines: every other row is compared with each.
         sets: Test sets of its table.
         reading: What will count as an answer, said before there is one.
+        margin: Differences whose interval lies within it cost nothing. None: it is asked who is better.
+        kept_as_on: Test set whose share kept the shares on the others are held against. None: likewise.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Question:
     against: tuple[str, ...]
     sets: tuple[str, ...]
     reading: str
+    margin: float | None = None
+    kept_as_on: str | None = None
 
 
 def by_name(cells: Sequence[Cell]) -> dict[str, Cell]:

@@ -63,7 +63,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
             mean = {"teacher": 0.6, "simplified": 0.5}.get(cell.name.partition("-")[0], 0.2)
             drawn = np.random.default_rng(len(cell.name)).normal(mean, 0.05, len(QUERIES))
             values = dict(zip(QUERIES, drawn.tolist(), strict=True))
-            content = {"system": cell.name, "per_query": {"nDCG@10": {cell.name: values}}}
+            per_query = {cell.name: values, "given": dict.fromkeys(QUERIES, 0.125)}
+            content = {"system": cell.name, "first_stage": "given", "per_query": {"nDCG@10": per_query}}
             Path(words[words.index("--json") + 1]).write_text(json.dumps(content))
             Path(words[words.index("--out-run") + 1]).write_text("run")
         elif words[0] in ("good", "bad"):
@@ -182,7 +183,9 @@ def test_tables_hold_means_over_seeds_and_who_is_better(study: Study) -> None:
     page = results_page(study.plan, study.results)
     first = page[page.index("**trec_dl19, nDCG@10**") :]
     rows = {line.split("|")[1].strip(): line.split("|") for line in first.split("\n\n")[1].splitlines()[2:]}
-    assert list(rows) == ["teacher", "simplified", "labels"]
+    assert list(rows) == ["BM25", "teacher", "simplified", "labels"]
+    assert float(rows["BM25"][2]) == 0.125
+    assert "Against labels, better: teacher, simplified." in page
     values = [json.loads((study.results / f"simplified-{seed}.trec_dl19.json").read_text()) for seed in (1, 2)]
     means = [np.mean(list(v["per_query"]["nDCG@10"][v["system"]].values())) for v in values]
     assert float(rows["simplified"][2]) == pytest.approx(np.mean(means), abs=1e-4)
