@@ -185,7 +185,7 @@ def test_tables_hold_means_over_seeds_and_who_is_better(study: Study) -> None:
     rows = {line.split("|")[1].strip(): line.split("|") for line in first.split("\n\n")[1].splitlines()[2:]}
     assert list(rows) == ["BM25", "teacher", "simplified", "labels"]
     assert float(rows["BM25"][2]) == 0.125
-    assert "Against labels, better: teacher, simplified." in page
+    assert "Against teacher, worse: simplified, labels.\n- Against labels, better: simplified.\n" in page
     values = [json.loads((study.results / f"simplified-{seed}.trec_dl19.json").read_text()) for seed in (1, 2)]
     means = [np.mean(list(v["per_query"]["nDCG@10"][v["system"]].values())) for v in values]
     assert float(rows["simplified"][2]) == pytest.approx(np.mean(means), abs=1e-4)
