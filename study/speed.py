@@ -192,7 +192,7 @@ PUBLISHED = (
     ),
     SpeedUp(
         paper="BiLSTM against BERT-large",
-        published="434 times as fast",
+        published="434 times as fast, 349 times fewer weights (with BERT-large's embeddings)",
         workload=_SENTENCES,
         student=BILSTM,
         teacher=BERT_LARGE,
