@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from distilrank.errors import ModelError, SettingsError
@@ -202,6 +203,18 @@ def test_a_saved_bilstm_is_the_same_network_for_every_loader(tmp_path: Path) -> 
         "model.safetensors",
         "tokenizer.json",
     }
+
+
+def test_a_part_of_a_bilstm_does_not_become_an_encoder_under_a_new_head(tmp_path: Path) -> None:
+    save_model(tiny_bilstm(num_labels=3), tiny_word_tokenizer(), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    whole = load_model(tmp_path, num_labels=1)[0].state_dict()
+    for name, weight in weights.items():
+        assert name.startswith("output.") or torch.equal(whole[name], weight)
+    del weights["lstm.weight_ih_l0"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 of the weights .* lstm\.weight_ih_l0"):
+        load_model(tmp_path, num_labels=1)
 
 
 def test_other_networks_are_refused_and_an_lstm_has_no_positions_to_run_out_of(tmp_path: Path) -> None:

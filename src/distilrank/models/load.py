@@ -310,15 +310,21 @@ def _from_pretrained(
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise loading_error(source, error, offline=offline) from error
-    prefix = f"{model.base_model_prefix}."
     absent = {str(key) for key in report["missing_keys"]} | {str(key[0]) for key in report["mismatched_keys"]}
-    needed = sorted(key for key in absent if whole or (key.startswith(prefix) and ".pooler." not in key))
+    needed = sorted(key for key in absent if whole or _is_encoders(key, model.base_model_prefix))
     if needed:
         raise ModelError(
             f"{source} lacks {len(needed)} of the weights that its config.json describes, such as {needed[0]}; "
             "it is broken or of another family"
         )
     return model  # type: ignore[no-any-return]
+
+
+def _is_encoders(key: str, prefix: str) -> bool:
+    """Tell whether a weight is the encoder's; of a BiLSTM, which has no name for it, all but the logits' layer is."""
+    if not prefix:
+        return not key.startswith("output.")
+    return key.startswith(f"{prefix}.") and ".pooler." not in key
 
 
 def load_tokenizer(source: str | Path, *, offline: bool) -> PairTokenizer:
