@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import random
 import shutil
 import sys
@@ -17,6 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from distilrank.data.files import atomic_write, read_json
+from distilrank.runtime.folder import usable_cores
 from study.cells import Cell
 from study.plan import SCALES, Plan
 from study.plan_page import plan_page
@@ -36,9 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results/study"))
     parser.add_argument("--teacher", type=Path, default=Path("study/teacher"))
     parser.add_argument("--page", type=Path, help="the page that plan and tables write; printed otherwise")
-    parser.add_argument(
-        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="cells at once, a processor each"
-    )
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="cells at once, a processor each")
     options = parser.parse_intermixed_args(arguments)  # names of cells may stand behind options
     runs = options.runs / options.scale
     plan = Plan(scale=SCALES[options.scale], data=options.data, runs=runs, teacher=options.teacher)
@@ -56,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.verb == "repeat":
         return _repeat(study, wanted)
     chosen = list(dict.fromkeys(cell for each in wanted for cell in study.cells.values() if fnmatch(cell.name, each)))
-    return run_cells(study, chosen, jobs=study.jobs)
+    return run_cells(study, chosen)
 
 
-def run_cells(study: Study, chosen: Sequence[Cell], *, jobs: int) -> int:
+def run_cells(study: Study, chosen: Sequence[Cell]) -> int:
     """Run cells, as many at once as there are jobs, and say how each ended."""
     ended = itertools.count(1)
 
@@ -75,7 +73,7 @@ def run_cells(study: Study, chosen: Sequence[Cell], *, jobs: int) -> int:
         print(f"{next(ended)}/{len(chosen)}  {cell.name}: {told}", flush=True)
         return True
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(study.jobs) as pool:
         return 0 if all(list(pool.map(run, chosen))) else 1
 
 

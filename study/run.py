@@ -20,7 +20,7 @@ from typing import Any, Literal
 from distilrank.benchmark.operations import multiply_adds
 from distilrank.benchmark.size import count_weights, megabytes
 from distilrank.data.files import file_hash, library_versions, read_json, write_json
-from distilrank.runtime.folder import network_file
+from distilrank.runtime.folder import network_file, usable_cores
 from study.cells import Cell, by_name, keys, start_hash, system_and_seed
 from study.plan import Plan
 
@@ -49,7 +49,7 @@ class Study:
         self.plan, self.results, self.jobs = plan, results, jobs
         self._locks: dict[str, RLock] = defaultdict(RLock)
         self._processors: SimpleQueue[set[int]] = SimpleQueue()
-        mine = sorted(os.sched_getaffinity(0))
+        mine = _usable_processors()
         for place in range(jobs):
             self._processors.put({mine[place % len(mine)]} if plan.scale.one_thread else set(mine))
         self.cells = by_name(list(plan.cells()))
@@ -136,7 +136,7 @@ class Study:
             "model": model_facts(model, cell.precision),
             "runs_sha256": runs,
             "versions": library_versions(),
-            "threads": 1 if self.plan.scale.one_thread else len(os.sched_getaffinity(0)),
+            "threads": 1 if self.plan.scale.one_thread else usable_cores(),
         }
         write_json(self.results / f"{cell.name}{FACTS}", facts)
         self._drop_weights(cell)
@@ -180,6 +180,11 @@ class Study:
 _CLASSIFIED = ("sst2", "mrpc", "rte", "cola", "stsb")
 
 
+def _usable_processors() -> list[int]:
+    """Return the numbers of the processors that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(usable_cores()))
+
+
 def _teacher_of(cell: Cell) -> str:
     """Return the cell that the student imitates."""
     task = cell.name.split("_")[0]
@@ -212,7 +217,8 @@ def _command(arguments: Sequence[str], log: Path, processors: set[int], result: 
     from distilrank.cli.app import build_app, run
     from distilrank.cli.verbs import VERBS
 
-    os.sched_setaffinity(0, processors)
+    if hasattr(os, "sched_setaffinity"):  # elsewhere the system places the one thread
+        os.sched_setaffinity(0, processors)
     torch.set_num_threads(len(processors))
 
     with log.open("ab") as file:

@@ -137,7 +137,8 @@ def test_weights_are_dropped_once_judged_but_for_what_others_read(study: Study) 
 
 
 def test_several_at_once_run_nothing_twice(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_cells(study, list(study.cells.values()), jobs=4) == 0
+    study.jobs = 4
+    assert run_cells(study, list(study.cells.values())) == 0
     made = calls(study)
     assert sorted(made) == sorted(set(made))
     assert len(made) == 2 + 4 * 2
@@ -147,7 +148,7 @@ def test_several_at_once_run_nothing_twice(study: Study, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert said.count("\n") == 6
     assert "6/6" in said
-    assert run_cells(study, list(study.cells.values()), jobs=4) == 0
+    assert run_cells(study, list(study.cells.values())) == 0
     assert calls(study) == []
     # What is judged on nothing has no result, and is told to be done by its folder.
     assert capsys.readouterr().out.count("done before") >= 5
