@@ -58,6 +58,7 @@ bench: $(INSTALLED) ## the measurements under benchmarks/, one after the other
 
 study: $(INSTALLED) ## the papers' claims on real data; SCALE=smoke, cpu or gpu (docs/study.md)
 	$(BIN)/python -m study run --scale $(SCALE)
+	$(BIN)/python -m study speed --scale $(SCALE)
 	$(BIN)/python -m study tables --scale $(SCALE) --page $(if $(filter smoke,$(SCALE)),runs/study/smoke/results.md,docs/results.md)
 
 mutants: $(INSTALLED) ## break the code on purpose, line by line; every break must fail a test

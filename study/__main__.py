@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from distilrank.data.files import atomic_write, read_json
+from distilrank.data.files import atomic_write, read_json, write_json
 from distilrank.runtime.folder import usable_cores
 from study.cells import Cell
 from study.plan import SCALES, Plan
 from study.plan_page import plan_page
 from study.run import CellError, Study
-from study.speed import SPEED, write_speed
+from study.speed import SPEED, measure_speed
 from study.tables import results_page
 
 
@@ -44,9 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.verb == "plan":
         return _write(plan_page(plan), options.page)
     if options.verb == "speed":
-        exported = plan.folder(f"simplified-{plan.scale.seeds[0]}")
-        write_speed(results / SPEED, plan.teacher, int8=exported if any(exported.glob("onnx/model_q*")) else None)
-        return 0
+        return _measure_speed(plan, results / SPEED)
     if options.verb == "tables":
         return _write(results_page(plan, results), options.page)
     study = Study(plan, results, jobs=max(1, options.jobs) if plan.scale.one_thread else 1)
@@ -55,6 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _repeat(study, wanted)
     chosen = list(dict.fromkeys(cell for each in wanted for cell in study.cells.values() if fnmatch(cell.name, each)))
     return run_cells(study, chosen)
+
+
+def _measure_speed(plan: Plan, path: Path) -> int:
+    """Write how fast networks are, once."""
+    if not path.is_file():
+        exported = plan.folder(f"simplified-{plan.scale.seeds[0]}")
+        has_int8 = any(exported.glob("onnx/model_q*"))
+        write_json(path, measure_speed(plan.teacher, texts=plan.scale.timed, int8=exported if has_int8 else None))
+    print(path)
+    return 0
 
 
 def run_cells(study: Study, chosen: Sequence[Cell]) -> int:

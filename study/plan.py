@@ -38,6 +38,7 @@ class Scale:
         queries: Most queries of a test set.
         precision: Of training.
         dev: Of the evaluation while a ranker is trained.
+        timed: Texts at once where speed is measured.
         one_thread: Whether a command computes with one thread, so that several can run beside each other and give the
             numbers that they give alone.
     """
@@ -55,6 +56,7 @@ class Scale:
     queries: int = 200
     precision: str = "bf16"
     dev: str = "--dev-queries 40 --dev-depth 20"
+    timed: int = 20
     one_thread: bool = True
 
 
@@ -72,6 +74,7 @@ SCALES = {
         examples=30,
         queries=4,
         dev="--dev-queries 4 --dev-depth 5",
+        timed=1,
     ),
     "cpu": Scale(name="cpu"),
     "gpu": Scale(

@@ -23,7 +23,11 @@ most 6,000 examples of a task and are judged on its dev split.
 
 Statistics: means with 95% intervals (over seeds where there are several, else the bootstrap's over queries); paired
 randomisation tests of rankers over queries, each query averaged over the seeds; paired t-tests of classifiers over
-seeds; Holm's correction over the comparisons of one measure. What a cell gives is kept whatever it says."""
+seeds; Holm's correction over the comparisons of one measure. What a cell gives is kept whatever it says.
+
+Speed does not depend on weights, so `python -m study speed` takes it from new ones: of the papers' networks, BERT-base
+and BERT-large among them, and of the study's, in turns and in one process, on pairs of 128 and 256 tokens and on
+sentences of 32."""
 
 
 def plan_page(plan: Plan) -> str:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from distilrank.benchmark.operations import multiply_adds
 from distilrank.benchmark.size import count_weights
 from distilrank.benchmark.texts import Workload, pairs_of_length
-from distilrank.data.files import library_versions, read_json, write_json
+from distilrank.data.files import library_versions, read_json
 from distilrank.data.tokens import PairTokenizer
 from distilrank.data.word_tokens import word_tokenizer
 from distilrank.export.onnx import export_onnx
@@ -39,8 +39,6 @@ PAIR_TOKENS = (128, 256)
 COSTED = "128 tokens"
 SENTENCE_TOKENS = 32
 _SENTENCES = f"sentences of {SENTENCE_TOKENS} tokens"
-TIMED = 20
-"""Passages of a query, or sentences, each of the length."""
 MEASURED = ("multiply_adds", "weights_without_embeddings", "ms_per_100")
 LONGEST = 512
 _WORDS, _WIDTH = 20_000, 300
@@ -48,11 +46,14 @@ _WORDS, _WIDTH = 20_000, 300
 Times = dict[str, dict[str, Any]]
 
 
-def measure_speed(teacher: Path, *, int8: Path | None = None, say: Callable[[str], None] = print) -> dict[str, Any]:
+def measure_speed(
+    teacher: Path, *, texts: int, int8: Path | None = None, say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Measure all networks in turns, with as many threads as there are cores.
 
     Args:
         teacher: Folder whose configuration and tokeniser the transformers have.
+        texts: Passages of a query, or sentences, each of the length.
         int8: Folder of a student exported in 8 bits, which is measured too.
         say: Told what begins.
 
@@ -66,7 +67,7 @@ def measure_speed(teacher: Path, *, int8: Path | None = None, say: Callable[[str
         tokenizer = PairTokenizer.from_folder(teacher, LONGEST)
         for tokens in PAIR_TOKENS:
             say(f"pairs of {tokens} tokens")
-            workload = pairs_of_length(tokenizer, tokens, passages=TIMED, queries=1)
+            workload = pairs_of_length(tokenizer, tokens, passages=texts, queries=1)
             rankers = {shape: Ranker.load(folder) for shape, folder in folders.items()}
             known = dict(folders)
             if int8 is not None:
@@ -77,11 +78,11 @@ def measure_speed(teacher: Path, *, int8: Path | None = None, say: Callable[[str
             rankers[STORED] = Ranker.load(apart, passage_vectors=_stored(apart, workload))
             known |= {BILSTM: apart, STORED: apart}
             work = {name: partial(ranker.score, workload.pairs) for name, ranker in rankers.items()}
-            found[workload.name] = _times(work, known, tokens)
+            found[workload.name] = _times(work, known, texts, tokens)
         say(f"sentences of {SENTENCE_TOKENS} tokens")
-        found[_SENTENCES] = _sentences(teacher, tokenizer, Path(scratch) / "classifiers")
+        found[_SENTENCES] = _sentences(teacher, texts, Path(scratch) / "classifiers")
     about = {"machine": machine(), "threads": usable_cores(), "versions": library_versions()}
-    return {**about, "texts": TIMED, "workloads": found}
+    return {**about, "texts": texts, "workloads": found}
 
 
 def _transformer(shape: str, teacher: Path, within: Path, *, labels: int) -> Path:
@@ -118,19 +119,19 @@ def _stored(folder: Path, workload: Workload) -> Path:
     return encode_passages(folder, data=data)[0]
 
 
-def _sentences(teacher: Path, tokenizer: PairTokenizer, scratch: Path) -> Times:
+def _sentences(teacher: Path, count: int, scratch: Path) -> Times:
     """Measure single sentences with two labels, as Tang et al. did."""
-    pairs = pairs_of_length(tokenizer, SENTENCE_TOKENS, passages=TIMED, queries=1)
+    pairs = pairs_of_length(PairTokenizer.from_folder(teacher), SENTENCE_TOKENS, passages=count, queries=1)
     texts = [f"{query} {passage}" for query, passage in pairs.pairs]  # one [SEP] less
     folders = {shape: _transformer(shape, teacher, scratch, labels=2) for shape in (BERT_LARGE, BERT_BASE)}
     folders[BILSTM] = _bilstm(pairs, scratch / "bilstm", siamese=False, labels=2)
     readers = {name: Classifier.load(folder) for name, folder in folders.items()}
     work = {name: partial(reader.score, [(text, None) for text in texts]) for name, reader in readers.items()}
-    return _times(work, folders, SENTENCE_TOKENS)
+    return _times(work, folders, count, SENTENCE_TOKENS)
 
 
-def _times(work: Mapping[str, Callable[[], object]], folders: Mapping[str, Path], tokens: int) -> Times:
-    times = ms_per_100(work, TIMED)
+def _times(work: Mapping[str, Callable[[], object]], folders: Mapping[str, Path], texts: int, tokens: int) -> Times:
+    times = ms_per_100(work, texts)
     found: Times = {}
     for name, folder in folders.items():
         counted, weights = multiply_adds(read_json(folder / "config.json"), [tokens]), count_weights(folder)
@@ -217,8 +218,3 @@ def published_speed_ups(found: Mapping[str, Any]) -> list[str]:
         told = f"{operations:.1f} times fewer | {weights:.0f} times fewer | {times:.1f} times as fast"
         lines.append(f"| {row.paper} | {row.published} | {row.workload} | {told} |")
     return lines
-
-
-def write_speed(path: Path, teacher: Path, *, int8: Path | None) -> None:
-    """Measure and write the JSON."""
-    write_json(path, measure_speed(teacher, int8=int8))

@@ -17,7 +17,6 @@ def test_every_published_pair_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(speed, "SHAPES", shapes)
     monkeypatch.setattr(speed, "BERT_LARGE", shapes[0])
     monkeypatch.setattr(speed, "BERT_BASE", shapes[1])
-    monkeypatch.setattr(speed, "TIMED", 2)
     monkeypatch.setattr(speed, "_WORDS", 60)
     timed: list[int] = []
 
@@ -27,7 +26,7 @@ def test_every_published_pair_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
         return dict.fromkeys(work, 1.0)
 
     monkeypatch.setattr(speed, "ms_per_100", ms_per_100)
-    found = speed.measure_speed(TEACHER, say=lambda line: None)
+    found = speed.measure_speed(TEACHER, texts=2, say=lambda line: None)
     workloads = found["workloads"]
     assert set(workloads) == {row.workload for row in speed.PUBLISHED}
     assert set(workloads["128 tokens"]) == {*shapes, speed.BILSTM, speed.STORED}
