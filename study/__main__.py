@@ -60,7 +60,8 @@ def _measure_speed(plan: Plan, path: Path) -> int:
     if not path.is_file():
         exported = plan.folder(f"simplified-{plan.scale.seeds[0]}")
         has_int8 = any(exported.glob("onnx/model_q*"))
-        write_json(path, measure_speed(plan.teacher, texts=plan.scale.timed, int8=exported if has_int8 else None))
+        int8, scale = exported if has_int8 else None, plan.scale
+        write_json(path, measure_speed(plan.teacher, texts=scale.timed, int8=int8, stand_in=scale.stand_in))
     print(path)
     return 0
 

@@ -39,6 +39,7 @@ class Scale:
         precision: Of training.
         dev: Of the evaluation while a ranker is trained.
         timed: Texts at once where speed is measured.
+        stand_in: Shape of all networks whose speed is measured. None: each has its own.
         one_thread: Whether a command computes with one thread, so that several can run beside each other and give the
             numbers that they give alone.
     """
@@ -57,6 +58,7 @@ class Scale:
     precision: str = "bf16"
     dev: str = "--dev-queries 40 --dev-depth 20"
     timed: int = 20
+    stand_in: str | None = None
     one_thread: bool = True
 
 
@@ -75,6 +77,7 @@ SCALES = {
         queries=4,
         dev="--dev-queries 4 --dev-depth 5",
         timed=1,
+        stand_in="1/24/48/12",
     ),
     "cpu": Scale(name="cpu"),
     "gpu": Scale(

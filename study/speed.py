@@ -55,6 +55,7 @@ def measure_speed(
         teacher: Folder whose configuration and tokeniser the transformers have.
         texts: Passages of a query, or sentences, each of the length.
         int8: Folder of a student exported in 8 bits, which is measured too.
+        stand_in: Shape that every transformer is built in instead of its own, to see that all runs.
         say: Told what begins.
 
     Returns:
@@ -63,7 +64,9 @@ def measure_speed(
     """
     found: dict[str, Times] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        folders = {shape: _transformer(shape, teacher, Path(scratch) / "rankers", labels=1) for shape in SHAPES}
+        folders = {
+            shape: _transformer(shape, stand_in, teacher, Path(scratch) / "rankers", labels=1) for shape in SHAPES
+        }
         tokenizer = PairTokenizer.from_folder(teacher, LONGEST)
         for tokens in PAIR_TOKENS:
             say(f"pairs of {tokens} tokens")
@@ -80,15 +83,15 @@ def measure_speed(
             work = {name: partial(ranker.score, workload.pairs) for name, ranker in rankers.items()}
             found[workload.name] = _times(work, known, texts, tokens)
         say(f"sentences of {SENTENCE_TOKENS} tokens")
-        found[_SENTENCES] = _sentences(teacher, texts, Path(scratch) / "classifiers")
+        found[_SENTENCES] = _sentences(teacher, stand_in, texts, Path(scratch) / "classifiers")
     about = {"machine": machine(), "threads": usable_cores(), "versions": library_versions()}
     return {**about, "texts": texts, "workloads": found}
 
 
-def _transformer(shape: str, teacher: Path, within: Path, *, labels: int) -> Path:
+def _transformer(shape: str, stand_in: str | None, teacher: Path, within: Path, *, labels: int) -> Path:
     """Make a folder of a transformer with new weights."""
     config = read_config(teacher, offline=True)
-    model = student_from_shape(config, parse_shape(shape), num_labels=labels, seed=1)
+    model = student_from_shape(config, parse_shape(stand_in or shape), num_labels=labels, seed=1)
     return _exported(model, PairTokenizer.from_folder(teacher, LONGEST), within / shape.replace("/", "-"))
 
 
@@ -119,11 +122,11 @@ def _stored(folder: Path, workload: Workload) -> Path:
     return encode_passages(folder, data=data)[0]
 
 
-def _sentences(teacher: Path, count: int, scratch: Path) -> Times:
+def _sentences(teacher: Path, stand_in: str | None, count: int, scratch: Path) -> Times:
     """Measure single sentences with two labels, as Tang et al. did."""
     pairs = pairs_of_length(PairTokenizer.from_folder(teacher), SENTENCE_TOKENS, passages=count, queries=1)
     texts = [f"{query} {passage}" for query, passage in pairs.pairs]  # one [SEP] less
-    folders = {shape: _transformer(shape, teacher, scratch, labels=2) for shape in (BERT_LARGE, BERT_BASE)}
+    folders = {shape: _transformer(shape, stand_in, teacher, scratch, labels=2) for shape in (BERT_LARGE, BERT_BASE)}
     folders[BILSTM] = _bilstm(pairs, scratch / "bilstm", siamese=False, labels=2)
     readers = {name: Classifier.load(folder) for name, folder in folders.items()}
     work = {name: partial(reader.score, [(text, None) for text in texts]) for name, reader in readers.items()}
