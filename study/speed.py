@@ -47,7 +47,12 @@ Times = dict[str, dict[str, Any]]
 
 
 def measure_speed(
-    teacher: Path, *, texts: int, int8: Path | None = None, say: Callable[[str], None] = print
+    teacher: Path,
+    *,
+    texts: int,
+    int8: Path | None = None,
+    stand_in: str | None = None,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Measure all networks in turns, with as many threads as there are cores.
 
