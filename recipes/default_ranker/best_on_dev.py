@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 
-def dev_mean(path: Path) -> float:
-    """Return the mean of nDCG@10 in a result."""
+def own_mean(path: Path) -> float:
+    """Return the system's mean of nDCG@10 in a result."""
     result = json.loads(path.read_text())
     (measures,) = (each["measures"] for each in result["systems"] if each["name"] == result["system"])
     return float(measures["nDCG@10"]["mean"])
@@ -16,4 +16,4 @@ def dev_mean(path: Path) -> float:
 
 if __name__ == "__main__":
     results = sorted(Path(sys.argv[1]).glob("ranker-*.openqa_dev.json"))
-    print(max(results, key=dev_mean).name.removesuffix(".openqa_dev.json"))
+    print(max(results, key=own_mean).name.removesuffix(".openqa_dev.json"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from best_on_dev import dev_mean
+from best_on_dev import own_mean
 
 from distilrank.workflows.pack import FILES
 
@@ -50,6 +50,12 @@ def table(results: Path, seeds: list[str]) -> str:
     return "\n".join(rows)
 
 
+def spread(results: Path, system: str, test_set: str) -> str:
+    """Return the lowest and the highest mean of a system's seeds."""
+    found = [own_mean(path) for path in results.glob(f"{system}-*.{test_set}.json")]
+    return f"{min(found):.3f} to {max(found):.3f}"
+
+
 def card(results: Path, seeds: list[str], best: str, *, half: bool) -> str:
     """Return the model card."""
     template = Path(__file__).with_name("card.md").read_text()
@@ -58,6 +64,8 @@ def card(results: Path, seeds: list[str], best: str, *, half: bool) -> str:
         what="torch weights in half precision" if half else "ONNX, weights in 8 bits and word embeddings in 4",
         table=table(results, seeds),
         best=best.replace("ranker-", "seed "),
+        tuned_dev=spread(results / "trials", "tuned", "openqa_dev"),
+        tuned_dl19=spread(results / "trials", "tuned", "trec_dl19"),
         looks=len(looks["looks"]),
         systems=sum(each["systems"] for each in looks["looks"]),
     )
@@ -66,7 +74,7 @@ def card(results: Path, seeds: list[str], best: str, *, half: bool) -> str:
 def main(runs: Path, results: Path) -> None:
     """Write both folders."""
     found = sorted(results.glob("ranker-*.openqa_dev.json"))
-    best = max(found, key=dev_mean).name.removesuffix(".openqa_dev.json")
+    best = max(found, key=own_mean).name.removesuffix(".openqa_dev.json")
     seeds = [path.name.removesuffix(".openqa_dev.json") for path in found]
     shutil.rmtree(PACKAGE, ignore_errors=True)
     PACKAGE.mkdir(parents=True)

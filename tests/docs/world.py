@@ -70,7 +70,7 @@ def _models() -> None:
     tokenizer = tiny_tokenizer(max_tokens=256)
     network = load.AutoModelForSequenceClassification.from_config(config).eval()
     _judge_as_it_ranks(network, tokenizer)
-    for name in ("checkpoint", "runs/teacher", "runs/student"):
+    for name in ("checkpoint", "runs/teacher", "runs/student", "runs/start", "runs/tuned"):
         save_model(network, tokenizer, Path(name))
     save_model(*load.load_model(Path("checkpoint"), head="late_interaction"), Path("weights", "default_ranker"))
     export_onnx(network, tokenizer, Path("runs", "teacher"))

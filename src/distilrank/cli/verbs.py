@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distilrank.cli.augment import augment
+from distilrank.cli.average import average
 from distilrank.cli.bench import bench
 from distilrank.cli.calibrate import calibrate
 from distilrank.cli.check import check
@@ -52,6 +53,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "check": check,
     "bench": bench,
     "serve": serve,
+    "average": average,
     "convert": convert,
     "trim": trim,
 }

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from transformers import PreTrainedModel
-
-from distilrank.data.files import file_hash, write_manifest
-from distilrank.data.tokens import PairTokenizer
+from distilrank.data.files import file_hash
 from distilrank.errors import InputError, SettingsError
-from distilrank.export.onnx import export_onnx
 from distilrank.models.cosine import BertForCosineRanking
-from distilrank.models.facts import count_parameters, weight_megabytes
+from distilrank.models.facts import count_parameters
 from distilrank.models.load import load_model, resolve_source, stored_label_names
 from distilrank.models.open_checkpoint import BIN, open_checkpoint
 from distilrank.models.refit_head import Refit, refit_head
 from distilrank.models.relu_head import has_relu_head
-from distilrank.models.save import save_model
 from distilrank.models.two_logits import fold_two_logits
 from distilrank.workflows.ancestry import known_ancestry
-from distilrank.workflows.model_card import ModelCard, card_as_json, write_model_card
+from distilrank.workflows.model_card import ModelCard
+from distilrank.workflows.model_folder import write_model_folder
 from distilrank.workflows.training_data import LabelledData, RankingData, is_labelled
 from distilrank.workflows.whole_folder import is_done, whole_folder
 
@@ -127,27 +122,8 @@ def convert(
     )
     extra = {"started_from": str(folder), "loss": None if refit is None else asdict(refit)}
     with whole_folder(out) as partial:
-        _write(partial, model, tokenizer, card, settings=told, inputs=inputs, extra=extra)
+        write_model_folder(partial, model, tokenizer, card, verb=VERB, settings=told, inputs=inputs, extra=extra)
     return done or ["nothing had to be changed; saved in the usual form with onnx/model.onnx"]
-
-
-def _write(
-    folder: Path,
-    model: PreTrainedModel,
-    tokenizer: PairTokenizer,
-    card: ModelCard,
-    *,
-    settings: Mapping[str, object],
-    inputs: Mapping[str, Path],
-    extra: Mapping[str, object],
-) -> None:
-    """Write weights, tokeniser, ONNX, card and manifest."""
-    save_model(model, tokenizer, folder)
-    outputs = {"weights": folder / "model.safetensors", "onnx": export_onnx(model, tokenizer, folder)}
-    card = replace(card, megabytes=weight_megabytes(folder))
-    write_model_card(folder, card)
-    full = {**extra, "parameters": card.parameters, "card": card_as_json(card)}
-    write_manifest(folder, verb=VERB, settings=settings, inputs=inputs, outputs=outputs, extra=full)
 
 
 def _texts(source: LabelledData | RankingData, *, most: int) -> tuple[list[str], list[str] | None]:
