@@ -6,4 +6,35 @@ computed.
 
 from __future__ import annotations
 
-FINDINGS: dict[str, str] = {}
+FINDINGS: dict[str, str] = {
+    "Simplified TinyBERT: one step against two, and the hard label": (
+        "So far the paper's order holds, one step with the hard label before TinyBERT's two, and both far before "
+        "standard distillation and labels alone; but between the first two the difference is within chance, and no "
+        "student beats its teacher, where the paper's did. Two reasons are likely. The paper's students started from a "
+        "general distillation and saw training pairs many thousands of times as numerous as two processor cores allow "
+        "here, where layer losses, which say something about every token, matter most and a student that has caught up "
+        "with its teacher is far off. And the teacher here is itself a small network that learned from a bi-encoder's "
+        "and BM25's scores first: the hard label, a passage with or without the answer, is a noisier signal than its."
+    ),
+    "A fifteenth of the operations": (
+        "The claim does not hold at this scale: the student has nothing to copy from the teacher's layers, and a few "
+        "hundred steps of general distillation and as many of the task do not teach a network of new weights to rank. "
+        "It says what two cores can do in minutes, not what such a student can reach; the paper's had the general "
+        "distillation of a whole Wikipedia behind it."
+    ),
+    "Documents by their best passage": (
+        "On documents cut into passages the student keeps more of its teacher than on whole abstracts, which are "
+        "longer than what it was trained on; the best passage of each is of the usual length."
+    ),
+    "BERT rankers under distillation: the procedure and the start": (
+        "The paper's main claim holds: the procedure decides. Fine-tuning a distilled language model on labels alone "
+        "stays far behind both procedures that have the ranker as a teacher. That general distillation comes first is "
+        "not what helps here: the layers copied from the ranker are as good a start as those of a short general "
+        "distillation, since student and teacher have the same width, which the paper's had not."
+    ),
+    "Since then: scores instead of layers": (
+        "Against the later paper, layer losses help here: the same listwise objective with them is better than without. "
+        "With few training pairs they teach more per pair than scores do; that "
+        "they may hurt where pairs are plenty is not refuted."
+    ),
+}

@@ -257,7 +257,8 @@ class Plan:
         for layers, many in ((3, seeds), (2, one)):
             general = f"general_{layers}"
             yield from self._ranker(f"ranker_{layers}", f"{gao} --layers {layers} {ranker}", many, general=None)
-            yield from self._ranker(f"lm_tuned_{layers}", f"{gao} {tuned}", many, general=general, minutes=5)
+            # The same training as "labels", which has the other seeds.
+            yield from self._ranker(f"lm_tuned_{layers}", f"{gao} {tuned}", one, general=general, minutes=5)
             yield from self._ranker(f"lm_ranker_{layers}", f"{gao} {ranker}", many, general=general)
         yield from self._ranker("from_random", f"{gao} --shape 3/384/1536/12 {ranker}", one, general=None)
         # All six of its layers: the one public checkpoint at hand, so as large as the teacher.

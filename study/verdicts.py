@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from distilrank.evaluation.over_seeds import SeedComparison
 from study.cells import Question
-from study.measured import Table
+from study.measured import FIRST_STAGE, Table
 from study.plan import RANKING_SETS
 
 DECISIVE = (*RANKING_SETS, "sst2")
@@ -70,7 +70,7 @@ def _kept(other: str, tables: Sequence[Table]) -> list[str]:
     for test_set in shares:
         for name, kept in shares[test_set].items():
             beside = shares.get(other, {}).get(name)
-            if test_set != other and beside is not None:
+            if test_set != other and name != FIRST_STAGE and beside is not None:
                 where = "within" if beside.low <= kept.mean <= beside.high else "outside of"
                 lines.append(f"The share that {name} keeps on {test_set} lies {where} the interval on {other}.")
     return lines
