@@ -33,7 +33,7 @@ FINDINGS: dict[str, str] = {
         "distillation, since student and teacher have the same width, which the paper's had not."
     ),
     "Since then: scores instead of layers": (
-        "Against the later paper, layer losses help here: the same listwise objective with them is better than without. "
+        "Against the later paper, layer losses help here: one listwise objective is better with them than without. "
         "With few training pairs they teach more per pair than scores do; that "
         "they may hurt where pairs are plenty is not refuted."
     ),
