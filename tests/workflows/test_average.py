@@ -49,6 +49,12 @@ def test_every_weight_is_the_mean_by_the_shares(tmp_path: Path, capsys: pytest.C
     assert distilrank("average", first, *others, *options) == 0
     for name, weight in weights_of(uneven).items():
         torch.testing.assert_close(weight, 0.25 * weights[0][name] + 0.75 * weights[2][name], atol=1e-7, rtol=0)
+    # What one of them was never trained to read, nobody reads.
+    settings = json.loads((others[0] / "tokenizer_config.json").read_text())
+    (others[0] / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 20}))
+    shorter = tmp_path / "shorter"
+    assert distilrank("average", first, others[0], "--out", shorter) == 0
+    assert load_model(shorter)[1].max_tokens == 20 < load_model(half)[1].max_tokens
     # It is a ranker like any other: exported, described, and loaded by the class that it has.
     expected = TorchScorer(*load_model(half)).score(PAIRS)
     np.testing.assert_allclose(Ranker.load(half).score(PAIRS), expected, atol=1e-4, rtol=0)

@@ -62,7 +62,7 @@ def average(
 
     Args:
         folders: Of rankers or classifiers of one shape and tokeniser, at least two; the first gives everything that is
-            no weight.
+            no weight, but the result reads no more tokens than any of them.
         out: Folder of the result; it appears whole or not at all.
         weights: See ``shares_of``.
         command: The command line, for the card.
@@ -98,6 +98,7 @@ def average(
             difference = "another tokeniser"
         if difference:
             raise ModelError(f"{folder} has {difference} than {folders[0]}; average models of one start and shape")
+        tokenizer = tokenizer.with_max_tokens(min(tokenizer.max_tokens, its_tokenizer.max_tokens))
         for name, weight in _floats(other).items():
             mean[name] += share * weight
     model.load_state_dict(mean, strict=False)
