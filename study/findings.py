@@ -9,12 +9,13 @@ from __future__ import annotations
 FINDINGS: dict[str, str] = {
     "Simplified TinyBERT: one step against two, and the hard label": (
         "So far the paper's order holds, one step with the hard label before TinyBERT's two, and both far before "
-        "standard distillation and labels alone; it is the hard label that makes it, in one step or in two. But none of "
-        "these differences between the layer-wise procedures is beyond chance, and no student beats its teacher, where "
-        "the paper's did. Two reasons are likely. Two processor cores allow few training pairs: layer losses, which say "
-        "something about every token, then matter most, and a student that has caught up with its teacher is far off. "
-        "And the teacher here is itself a small network that learned from a bi-encoder's and BM25's scores first: the "
-        "hard label, a passage with or without the answer, is a noisier signal than its."
+        "standard distillation and labels alone; it is the hard label that makes it, in one step or in two. But "
+        "none of these differences between the layer-wise procedures is beyond chance, and no student beats its "
+        "teacher, where the paper's did. Two reasons are likely. Two processor cores allow few training pairs: "
+        "layer losses, which say something about every token, then matter most, and a student that has caught up "
+        "with its teacher is far off. And the teacher here is itself a small network that learned from a bi- "
+        "encoder's and BM25's scores first: the hard label, a passage with or without the answer, is a noisier "
+        "signal than its."
     ),
     "A fifteenth of the operations": (
         "The claim does not hold at this scale: the student has nothing to copy from the teacher's layers, and a few "
