@@ -57,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure_speed(plan: Plan, path: Path) -> int:
     """Write how fast networks are, once."""
-    if not path.is_file():
+    if path.is_file():
+        print("measured before; remove the file to measure again")
+    else:
         exported = plan.folder(f"simplified-{plan.scale.seeds[0]}")
         has_int8 = any(exported.glob("onnx/model_q*"))
         int8, scale = exported if has_int8 else None, plan.scale

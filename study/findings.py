@@ -31,7 +31,7 @@ FINDINGS: dict[str, str] = {
         "The paper's main claim holds: the procedure decides. Fine-tuning a distilled language model on labels alone "
         "stays far behind both procedures that have the ranker as a teacher. That general distillation comes first is "
         "not what helps here: the layers copied from the ranker are as good a start as those of a short general "
-        "distillation, since student and teacher have the same width, which the paper's had not."
+        "distillation, where student and teacher have the same width."
     ),
     "Since then: scores instead of layers": (
         "Against the later paper, layer losses help here: one listwise objective is better with them than without. "

@@ -192,14 +192,14 @@ def _teacher_of(cell: Cell) -> str:
 
 
 def model_facts(model: Path, precision: Literal["fp32", "int8"] = "fp32") -> dict[str, Any]:
-    """Return the model's shape, its weights, the megabytes of the file that runs, and multiply-adds by the tokens."""
+    """Return shape (None of a BiLSTM), weights, megabytes of the file that runs, and multiply-adds by the tokens."""
     config = read_json(model / "config.json")
     weights = count_weights(model)
     exported = (model / "onnx").is_dir()
     files = [network_file(model, precision)] if exported else list(model.glob("*.safetensors"))
     counted = multiply_adds(config, COUNTED_TOKENS)
     return {
-        "shape": "/".join(str(config[size]) for size in _SIZES if size in config),
+        "shape": "/".join(str(config[size]) for size in _SIZES) if config.keys() >= set(_SIZES) else None,
         "parameters": weights and weights.total,
         "embeddings": weights and weights.embeddings,
         "megabytes": megabytes(files),

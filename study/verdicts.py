@@ -10,7 +10,7 @@ from study.measured import FIRST_STAGE, Table
 from study.plan import RANKING_SETS
 
 DECISIVE = (*RANKING_SETS, "sst2")
-"""Test sets that decide who is better: those with most queries, and the task with several seeds."""
+"""Test sets that decide who is better, as the readings say."""
 
 ALPHA = 0.05
 VERDICTS = {1: "better", -1: "worse", 0: "not told apart"}
@@ -54,7 +54,7 @@ def _within(margin: float, tables: Sequence[Table]) -> list[str]:
     for table in tables:
         for each in table.comparisons:
             low, high = each.difference.low, each.difference.high
-            outside = "more" if high < -margin or low > margin else "not told"
+            outside = "more" if high < -margin else "less than nothing" if low > margin else "not told"
             verdict = "nothing" if -margin <= low and high <= margin else outside
             found.setdefault(each.system, {}).setdefault(verdict, []).append(table.test_set)
     return [

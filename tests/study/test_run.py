@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from distilrank.models.save import save_model
 from study.__main__ import run_cells, set_aside
 from study.cells import Cell
 from study.plan import SCALES, Plan
-from study.run import FACTS, Study
+from study.run import FACTS, Study, model_facts
 from study.speed import BERT_BASE, PUBLISHED, SPEED
 from study.tables import results_page
+from tests.bilstms import tiny_bilstm, tiny_word_tokenizer
 
 WORKLOADS = {row.workload for row in PUBLISHED}
 NETWORKS = {name for row in PUBLISHED for name in (row.student, row.teacher)}
@@ -102,6 +104,13 @@ def test_facts_say_what_was_run_and_what_it_cost(study: Study) -> None:
     assert (model["shape"], model["parameters"], model["embeddings"]) == ("1/4/8/2", 72, 40)
     assert model["multiply_adds"]["128"] == 4 * 128 * 16 + 2 * 128 * 4 * 8 + 2 * 128 * 128 * 4 + 16 + 4
     assert 72 * 4 / 1e6 < model["megabytes"] < 0.001
+
+
+def test_a_bilstm_has_no_transformers_shape(tmp_path: Path) -> None:
+    save_model(tiny_bilstm(), tiny_word_tokenizer(), tmp_path)
+    facts = model_facts(tmp_path)
+    assert facts["shape"] is None
+    assert facts["multiply_adds"]["256"] > facts["multiply_adds"]["128"] > 0
 
 
 def test_a_committed_result_needs_no_folder_but_what_builds_on_it_does(study: Study, tmp_path: Path) -> None:

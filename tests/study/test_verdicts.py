@@ -55,8 +55,10 @@ def test_a_form_costs_nothing_where_its_interval_lies_within_the_margin() -> Non
         table("two", comparison("a", "b", 0.005, 1.0, half=0.006)),
         table("three", comparison("a", "b", -0.1, 1.0)),
         table("four", comparison("a", "b", -0.001, 1.0, half=0.002)),
+        table("five", comparison("a", "b", 0.1, 1.0)),
     ]
-    assert verdicts(asked, tables) == ["a costs nothing on one, four; not told on two; more on three."]
+    told = "a costs nothing on one, four; not told on two; more on three; less than nothing on five."
+    assert verdicts(asked, tables) == [told]
 
 
 def test_a_share_kept_is_held_against_that_on_another_set() -> None:
