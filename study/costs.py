@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,29 @@ from study.run import FACTS, model_facts
 from study.speed import COSTED
 
 
-def costs(plan: Plan, results: Path, speed: Mapping[str, Any]) -> list[str]:
-    """Return the table, a row for each system in the plan's order.
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a system takes; None: not known, or not to be compared.
+
+    Attributes:
+        shape: Layers/hidden/feed-forward/heads, or "BiLSTM".
+        million_weights: Outside of embeddings.
+        megabytes: Of the file that is run.
+        million_multiply_adds: For a pair of 128 tokens.
+        ms_per_100: Milliseconds for 100 pairs of 128 tokens, of new weights of this shape.
+        core_minutes: Of training, mean over the seeds that were not stopped in between.
+    """
+
+    shape: str
+    million_weights: float | None
+    megabytes: float
+    million_multiply_adds: float | None
+    ms_per_100: float | None
+    core_minutes: float | None
+
+
+def costs(plan: Plan, results: Path, speed: Mapping[str, Any]) -> dict[str, Cost]:
+    """Return system -> its cost, in the plan's order.
 
     Args:
         plan: What was run.
@@ -30,8 +52,26 @@ def costs(plan: Plan, results: Path, speed: Mapping[str, Any]) -> list[str]:
         if file.is_file():
             facts = read_json(file)
             systems.setdefault(facts["system"], []).append(facts)
-    if not systems:
-        return []
+    found = {}
+    for system, cells in systems.items():
+        model = model_facts(plan.teacher) if system == "teacher" else cells[0]["model"]
+        counted, whole = model["multiply_adds"], [each["training"] for each in cells]
+        minutes = [each["core_minutes"] for each in whole if not each.get("resumed")]
+        # Of a BiLSTM no time: the one that is timed has the paper's word vectors, which are wider than the study's.
+        timed = by_shape.get(f"{model['shape']}{', int8' if 'int8' in system else ''}", {}).get("ms_per_100")
+        found[system] = Cost(
+            shape=model["shape"] or "BiLSTM",
+            million_weights=model["parameters"] and (model["parameters"] - model["embeddings"]) / 1e6,
+            megabytes=model["megabytes"],
+            million_multiply_adds=None if counted is None else counted["128"] / 1e6,
+            ms_per_100=timed,
+            core_minutes=float(np.mean(minutes)) if any(minutes) else None,
+        )
+    return found
+
+
+def cost_table(found: Mapping[str, Cost]) -> list[str]:
+    """Return the costs as a Markdown table, with what its columns mean."""
     lines = [
         "Shape: layers/hidden/feed-forward/heads. Weights are those outside of embeddings; MB are of the file that is "
         "run. Operations and times are those of a pair of 128 tokens with new weights; training is that of the cell "
@@ -41,15 +81,18 @@ def costs(plan: Plan, results: Path, speed: Mapping[str, Any]) -> list[str]:
         "| system | shape | million weights | MB | million multiply-adds | ms for 100 passages | core-minutes |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for system, cells in systems.items():
-        model = model_facts(plan.teacher) if system == "teacher" else cells[0]["model"]
-        weights = None if model["parameters"] is None else (model["parameters"] - model["embeddings"]) / 1e6
-        operations = None if model["multiply_adds"] is None else model["multiply_adds"]["128"] / 1e6
-        # Of a BiLSTM none: the one that is timed has the paper's word vectors, which are wider than the study's.
-        timed = by_shape.get(f"{model['shape']}{', int8' if 'int8' in system else ''}", {}).get("ms_per_100")
-        whole = [each["training"]["core_minutes"] for each in cells if not each["training"].get("resumed")]
-        minutes = float(np.mean(whole)) if any(whole) else None
-        told = (weights, "2f"), (model["megabytes"], "1f"), (operations, "0f"), (timed, "0f"), (minutes, "1f")
-        cells_of_row = ["" if value is None else f"{value:.{digits}}" for value, digits in told]
-        lines.append(f"| {' | '.join([system, model['shape'] or 'BiLSTM', *cells_of_row])} |")
+    for system, cost in found.items():
+        told = [
+            told_number(cost.million_weights, "2f"),
+            told_number(cost.megabytes, "1f"),
+            told_number(cost.million_multiply_adds, "0f"),
+            told_number(cost.ms_per_100, "0f"),
+            told_number(cost.core_minutes, "1f"),
+        ]
+        lines.append(f"| {' | '.join([system, cost.shape, *told])} |")
     return lines
+
+
+def told_number(value: float | None, digits: str) -> str:
+    """Return a cell's number, empty where there is none."""
+    return "" if value is None else f"{value:.{digits}}"

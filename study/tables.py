@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from distilrank.data.files import read_json
-from distilrank.evaluation.report.markdown import measure_markdown
-from study.costs import costs
+from study.costs import cost_table, costs
 from study.findings import FINDINGS
+from study.glance import at_a_glance
+from study.markdown import question_tables
 from study.measured import measured
 from study.plan import Plan
 from study.questions import QUESTIONS
@@ -36,6 +37,9 @@ def results_page(plan: Plan, results: Path) -> str:
             "",
             "**This is the smoke scale: a few steps of everything, to see that it runs. Its numbers say nothing.**",
         ]
+    speed = read_json(results / SPEED) if (results / SPEED).is_file() else {}
+    found = costs(plan, results, speed)
+    lines += ["", "## At a glance", "", *(at_a_glance(results, found) or [NOT_MEASURED])]
     for question in QUESTIONS:
         lines += ["", f"## {question.name}", "", question.asks, "", f"Published: {question.published}", ""]
         lines += [f"How it is read: {question.reading}"]
@@ -46,12 +50,7 @@ def results_page(plan: Plan, results: Path) -> str:
         lines += ["", "By that reading:", "", *(f"- {line}" for line in verdicts(question, tables))]
         if question.name in FINDINGS and plan.scale.name == "cpu":
             lines += ["", FINDINGS[question.name]]
-        for table in tables:
-            lines += [
-                "",
-                *measure_markdown(f"{table.test_set}, {table.measure}", table.rows, table.comparisons).split("\n"),
-            ]
-    speed = read_json(results / SPEED) if (results / SPEED).is_file() else {}
+        lines += ["", *question_tables(question, tables)]
     lines += ["", "## Published speed-ups", "", *(published_speed_ups(speed) if speed else [NOT_MEASURED])]
-    lines += ["", "## Cost and size", "", *(costs(plan, results, speed) or [NOT_MEASURED])]
+    lines += ["", "## Cost and size", "", *(cost_table(found) if found else [NOT_MEASURED])]
     return "\n".join(lines) + "\n"

@@ -58,7 +58,7 @@ def _within(margin: float, tables: Sequence[Table]) -> list[str]:
             verdict = "nothing" if -margin <= low and high <= margin else outside
             found.setdefault(each.system, {}).setdefault(verdict, []).append(table.test_set)
     return [
-        f"{system} costs {'; '.join(f'{each} on {_joined(sets)}' for each, sets in by_verdict.items())}."
+        f"What {system} costs: {'; '.join(f'{each} on {_joined(sets)}' for each, sets in by_verdict.items())}."
         for system, by_verdict in found.items()
     ]
 

@@ -191,18 +191,25 @@ def test_tables_hold_means_over_seeds_and_who_is_better(study: Study) -> None:
     for cell in study.cells.values():
         study.run(cell)
     page = results_page(study.plan, study.results)
-    first = page[page.index("**trec_dl19, nDCG@10**") :]
-    rows = {line.split("|")[1].strip(): line.split("|") for line in first.split("\n\n")[1].splitlines()[2:]}
+    rows = rows_below(page, "**Means, with")
     assert list(rows) == ["BM25", "teacher", "simplified", "labels"]
-    assert float(rows["BM25"][2]) == 0.125
+    assert rows["BM25"][0].startswith("0.125 (")
     assert "Against teacher, worse: simplified, labels.\n- Against labels, better: simplified.\n" in page
     values = [json.loads((study.results / f"simplified-{seed}.trec_dl19.json").read_text()) for seed in (1, 2)]
     means = [np.mean(list(v["per_query"]["nDCG@10"][v["system"]].values())) for v in values]
-    assert float(rows["simplified"][2]) == pytest.approx(np.mean(means), abs=1e-4)
-    assert rows["simplified"][4].strip() == "2 seeds"
-    line = next(line for line in first.splitlines() if line.startswith("simplified against labels"))
-    assert float(line.split("p ")[-1]) < 0.05
+    assert float(rows["simplified"][0].split()[0]) == pytest.approx(np.mean(means), abs=5e-4)
+    assert rows["simplified"][0].endswith("), 2 seeds")
+    assert list(rows_below(page, "**Kept of the teacher's**")) == ["BM25", "simplified", "labels"]
+    told = rows_below(page, "**Difference from labels**")["simplified"][0]
+    assert told.startswith("**+")
+    assert float(told.strip("*").split("p ")[-1]) < 0.05
     assert "| simplified |" in page[page.index("## Cost and size") :]
+
+
+def rows_below(page: str, title: str) -> dict[str, list[str]]:
+    """Return system -> cells of the first table below a title."""
+    table = page[page.index(title) :].split("\n\n")[1].splitlines()[2:]
+    return {each[0]: each[1:] for each in ([cell.strip() for cell in line.split("|")[1:-1]] for line in table)}
 
 
 def test_costs_are_those_of_the_shape_and_leave_out_what_was_resumed(study: Study) -> None:

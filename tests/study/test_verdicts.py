@@ -57,7 +57,7 @@ def test_a_form_costs_nothing_where_its_interval_lies_within_the_margin() -> Non
         table("four", comparison("a", "b", -0.001, 1.0, half=0.002)),
         table("five", comparison("a", "b", 0.1, 1.0)),
     ]
-    told = "a costs nothing on one, four; not told on two; more on three; less than nothing on five."
+    told = "What a costs: nothing on one, four; not told on two; more on three; less than nothing on five."
     assert verdicts(asked, tables) == [told]
 
 
