@@ -13,7 +13,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from distilrank.data.tokens import PairTokenizer
 from distilrank.export.channels import Channels, choose_channels
-from distilrank.export.integers import half_bytes
+from distilrank.export.integers import half_bytes, weights_in_8_bits
 from distilrank.export.products import products
 from distilrank.export.quantise import Recipe, file_name, quantise
 from distilrank.export.ranges import measure_ranges
@@ -187,6 +187,43 @@ def test_the_kernels_are_integer_ones(graph: onnx.ModelProto, channels: dict[str
     made = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
     assert made.count("MatMulIntegerToFloat") == 12
     assert made.count("MatMul") + made.count("FusedMatMul") == 4  # queries with keys, weights with values, twice
+
+
+def test_products_in_half_bytes_become_floats_when_the_file_is_loaded(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    matrices = [random.normal(size=shape).astype(np.float32) for shape in ((32, 128), (128, 64), (64, 48))]
+    given, wanted = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", units])
+        for name, units in (("value-0", 32), ("value-3", 48))
+    )
+    nodes = [
+        helper.make_node("MatMul", [f"value-{i}", f"matrix-{i}"], [f"value-{i + 1}"], name=f"product-{i}")
+        for i in range(3)
+    ]
+    constants = [numpy_helper.from_array(matrix, f"matrix-{i}") for i, matrix in enumerate(matrices)]
+    graph = helper.make_graph(nodes, "products", [given], [wanted], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    recipe = Recipe(arithmetic="avx512_vnni", activations="float", weight_bits=4)
+    made = quantise(model, recipe, {})
+    kinds = {tensor.name: tensor.data_type for tensor in made.graph.initializer}
+    assert {name for name in kinds if name.startswith("matrix")} == {
+        "matrix-0_packed", "matrix-0_scale", "matrix-1_packed", "matrix-1_scale",
+        "matrix-2_quantized", "matrix-2_scale",  # 48 columns are not two times a whole number of groups
+    }  # fmt: skip
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+    session = onnxruntime.InferenceSession(made.SerializeToString(), options)
+    assert {node.op_type for node in onnx.load(tmp_path / "loaded.onnx").graph.node} == {"MatMul"}
+    rows = random.normal(size=(5, 32)).astype(np.float32)
+    (found,) = session.run(None, {"value-0": rows})
+    expected = rows.astype(np.float64)
+    for matrix in matrices[:2]:
+        packed, scales = half_bytes(matrix)
+        numbers = np.concatenate([packed % 16, packed // 16], axis=1).astype(np.float64) - 8
+        expected = expected @ (numbers * np.repeat(scales.astype(np.float64), 32, axis=1))
+    whole, steps, _ = weights_in_8_bits(matrices[2], "avx512_vnni")
+    expected = expected @ (whole.astype(np.float64) * steps)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("units", [64, 128])

@@ -103,6 +103,14 @@ def test_word_embeddings_in_half_a_byte(data: Path, tmp_path: Path, capsys: pyte
     name = "bert.embeddings.word_embeddings.weight"
     assert 2 * sizes[4][f"{name}_packed"] == sizes[8][f"{name}_quantized"]
     before, after = (Ranker.load(folder).score(PAIRS) for folder in (wide, tmp_path / "4"))
+    assert distilrank(*told, "--embedding-bits", 4, "--weight-bits", 4, "--out", tmp_path / "all") == 0
+    graph = onnx.load(tmp_path / "all" / "onnx" / "model.onnx")
+    sizes = {name: len(t.raw_data) for t in graph.graph.initializer if ".query." in (name := t.name)}
+    assert [size for name, size in sizes.items() if name.endswith("_packed")] == [64 * 64 // 2] * 2
+    assert json.loads((tmp_path / "all" / "manifest.json").read_text())["settings"]["weight_bits"] == 4
+    assert not np.array_equal(Ranker.load(tmp_path / "all").score(PAIRS), after)
+    assert distilrank(*told, "--weight-bits", 3, "--out", tmp_path / "5") == 2
+    assert "--weight-bits is 3, give 8 or 4" in capsys.readouterr().err
     assert 0 < np.abs(before - after).max() < np.inf  # how much is shown by the look-up alone, in tests/export
     assert distilrank(*told, "--embedding-bits", 5, "--out", tmp_path / "5") == 2
     assert "--embedding-bits is 5, give 8 or 4" in capsys.readouterr().err

@@ -9,8 +9,8 @@ Weights W become round(W / s) with one s per output column (or one for all), act
 
 - ``static``: t and z from ranges seen on calibration pairs, so that a pair's score does not depend on the batch.
 - ``dynamic``: t and z from the batch at hand, so that it does.
-- ``float``: not at all. Weights alone are stored in 8 bits and become floats again when the file is loaded: a quarter
-  of the size, the speed of fp32, and the same scores on every processor.
+- ``float``: not at all. Weights alone are stored in 8 bits, or in 4, and become floats again when the file is loaded:
+  a quarter or a seventh of the size, the speed of fp32, and the same scores on every processor.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Recipe:
         per_channel: One scale per output column, instead of one per matrix.
         embeddings: Whether the word embeddings are stored in few bits too.
         embedding_bits: How few: 8 with a scale per word, or 4 with a scale per ``GROUP`` units of a word.
+        weight_bits: Of the products, 8, or 4 with a scale per ``GROUP`` columns of a channel; 4 for float activations.
         keep: Names of the products that stay as they are.
     """
 
@@ -51,6 +52,7 @@ class Recipe:
     per_channel: bool = True
     embeddings: bool = True
     embedding_bits: Literal[8, 4] = 8
+    weight_bits: Literal[8, 4] = 8
     keep: frozenset[str] = frozenset()
 
     @property
@@ -70,6 +72,8 @@ class Recipe:
             words.append("embeddings left in fp32")
         elif self.embedding_bits != 8:
             words.append(f"embeddings in {self.embedding_bits} bits")
+        if self.weight_bits != 8:
+            words.append(f"products in {self.weight_bits} bits")
         return ", ".join(words)
 
 
@@ -122,12 +126,20 @@ class _Quantiser:
         """Write a product with a constant matrix."""
         value, output = node.input[0], node.output[0]
         if self.recipe.activations == "float":
-            names = self._weights(node.input[1], matrix)
             # Constant factors, so that any runtime does this once, when it loads the file.
-            self._node("Cast", [names[0]], f"{output}_floats", to=TensorProto.FLOAT)
-            self._node("Mul", [f"{output}_floats", names[1]], f"{output}_weights")
+            if self.recipe.weight_bits == 4 and matrix.shape[1] % (2 * GROUP) == 0:
+                packed, scales = half_bytes(matrix)
+                names = [
+                    self._constant(f"{node.input[1]}_{what}", array)
+                    for what, array in (("packed", packed), ("scale", scales))
+                ]
+                self._unpacked(names[0], names[1], f"{output}_weights", units=matrix.shape[1], leading=1)
+            else:
+                names = self._weights(node.input[1], matrix)
+                self._node("Cast", [names[0]], f"{output}_floats", to=TensorProto.FLOAT)
+                self._node("Mul", [f"{output}_floats", names[1]], f"{output}_weights")
+                del self.constants[names[2]]
             self._node("MatMul", [value, f"{output}_weights"], output, name=node.name)
-            del self.constants[names[2]]
             return
         channels = self.channels[value]
         names = self._weights(node.input[1], evened(matrix, channels.factors, channels.apart))
@@ -180,8 +192,12 @@ class _Quantiser:
         name, ids, output = node.input[0], node.input[1], node.output[0]
         self._node("Gather", [self._constant(f"{name}_packed", packed), ids], f"{output}_packed", name=node.name)
         self._node("Gather", [self._constant(f"{name}_scale", scales), ids], f"{output}_small_scale")
-        self._node("Cast", [f"{output}_small_scale"], f"{output}_scale", to=TensorProto.FLOAT)
-        self._node("Cast", [f"{output}_packed"], f"{output}_both", to=TensorProto.FLOAT)
+        self._unpacked(f"{output}_packed", f"{output}_small_scale", output, units=table.shape[1], leading=2)
+
+    def _unpacked(self, packed: str, scales: str, output: str, *, units: int, leading: int) -> None:
+        """Write what makes floats of ``half_bytes``: (..., units / 2) and (..., units / GROUP), ``leading`` axes."""
+        self._node("Cast", [scales], f"{output}_scale", to=TensorProto.FLOAT)
+        self._node("Cast", [packed], f"{output}_both", to=TensorProto.FLOAT)
         sixteen = self._constant("sixteen", np.float32(16))
         self._node("Div", [f"{output}_both", sixteen], f"{output}_sixteenth")
         self._node("Floor", [f"{output}_sixteenth"], f"{output}_high")
@@ -189,12 +205,13 @@ class _Quantiser:
         self._node("Sub", [f"{output}_both", f"{output}_rest"], f"{output}_low")
         self._node("Concat", [f"{output}_low", f"{output}_high"], f"{output}_joined", axis=-1)
         self._node("Sub", [f"{output}_joined", self._constant("eight", np.float32(8))], f"{output}_signed")
-        groups, whole = np.array([0, 0, -1, GROUP], np.int64), np.array([0, 0, table.shape[1]], np.int64)
-        grouped = self._constant(f"{name}_groups", groups)
-        self._node("Reshape", [f"{output}_signed", grouped], f"{output}_grouped")
+        as_it_is = [0] * leading  # what Reshape takes for the length that an axis has
+        groups = self._constant(f"groups_of_{leading}_{units}", np.array([*as_it_is, -1, GROUP], np.int64))
+        whole = self._constant(f"whole_of_{leading}_{units}", np.array([*as_it_is, units], np.int64))
+        self._node("Reshape", [f"{output}_signed", groups], f"{output}_grouped")
         self._node("Unsqueeze", [f"{output}_scale", self._constant("last", np.array([-1], np.int64))], f"{output}_each")
         self._node("Mul", [f"{output}_grouped", f"{output}_each"], f"{output}_scaled")
-        self._node("Reshape", [f"{output}_scaled", self._constant(f"{name}_whole", whole)], output)
+        self._node("Reshape", [f"{output}_scaled", whole], output)
 
     def _even(self, value: str) -> str:
         even = self._constant(f"{value}_smoothing", multipliers(self.channels[value]))

@@ -1,4 +1,4 @@
-"""``distilrank pack``: what a ranker is run by, with its weights in 8 bits, in a folder to be handed over."""
+"""``distilrank pack``: what a ranker is run by, with its weights in 8 or 4 bits, in a folder to be handed over."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FILES = (
 RECIPE = Recipe(arithmetic="avx512_vnni", activations="float")
 """Signed weights with a scale per column; no processor's 8-bit arithmetic is used."""
 
-EmbeddingBits = Literal[8, 4]
+Bits = Literal[8, 4]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,8 @@ def pack(
     *,
     data: str,
     settings: Int8Settings,
-    embedding_bits: EmbeddingBits = 8,
+    embedding_bits: Bits = 8,
+    weight_bits: Bits = 8,
     run: str | None = None,
     collection: Path | None = None,
     overwrite: bool = False,
@@ -78,14 +79,15 @@ def pack(
         out: Folder to make.
         data: With the queries that decide; see ``evaluate_ranking``.
         settings: Of the judgement: split, margin, depth and number of queries.
-        embedding_bits: Of word embeddings; everything else has 8.
+        embedding_bits: Of word embeddings.
+        weight_bits: Of the layers' matrices.
         run: Candidates; None takes the data's, or BM25's.
         collection: The file of passages where it is not in the folder.
         overwrite: Allow another packed model to be replaced.
         offline: Never use the network.
 
     Raises:
-        ModelError: There is no float export, or with weights in 8 bits it loses more than the margin.
+        ModelError: There is no float export, or with weights in few bits it loses more than the margin.
         InputError: ``out`` holds something that ``pack`` did not make.
     """
     float_file = model / "onnx" / "model.onnx"
@@ -96,11 +98,13 @@ def pack(
         "split": settings.split,
         "data": Path(data).name,
         "embedding_bits": embedding_bits,
+        **({} if weight_bits == 8 else {"weight_bits": weight_bits}),  # so that folders of before are known again
     }
     digests = {name: file_hash(path) for name, path in inputs.items()}
     if is_done(out, verb=VERB, settings=told, inputs=digests, overwrite=overwrite):
         return Packed(folder=out, told=str(read_json(out / "manifest.json")["told"]))
-    content = quantise(graph, replace(RECIPE, embedding_bits=embedding_bits), {}).SerializeToString()
+    recipe = replace(RECIPE, embedding_bits=embedding_bits, weight_bits=weight_bits)
+    content = quantise(graph, recipe, {}).SerializeToString()
     judged = judged_queries(data, settings=settings, run=run, collection=collection, offline=offline)
     small, floating = (
         ranked_by(PairNetwork(open_session(each), tokenizer), judged, name=model.resolve().name)
