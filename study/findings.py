@@ -29,10 +29,10 @@ FINDINGS: dict[str, str] = {
     ),
     "BERT rankers under distillation: the procedure and the start": (
         "The paper's main claim holds: the procedure decides. Fine-tuning a distilled language model on labels alone "
-        "stays far behind both procedures that have the ranker as a teacher. That general distillation comes first is "
-        "not what helps here: the layers copied from the ranker are as good a start as those of a short general "
-        "distillation, where student and teacher have the same width. A start from either is everything, though: the "
-        "same procedure from random weights ends far below BM25."
+        "stays far behind both procedures that have the ranker as a teacher. General distillation first is no gain at "
+        "three layers, where every second layer of the ranker itself is as good a start, and is one at two, where less "
+        "of the ranker is left to copy. The start decides more than the procedure: from random weights the same "
+        "training ends far below BM25, and from a public checkpoint of all layers it keeps nearly all of the teacher."
     ),
     "Since then: scores instead of layers": (
         "Against the later paper, layer losses help here: one listwise objective is better with them than without. "

@@ -17,6 +17,7 @@ from study.speed import SPEED, published_speed_ups
 from study.verdicts import verdicts
 
 NOT_MEASURED = "Not measured yet."
+NOTHING_TO_TELL = "Nothing is called better: too few seeds, or no baseline yet."
 
 
 def results_page(plan: Plan, results: Path) -> str:
@@ -47,7 +48,12 @@ def results_page(plan: Plan, results: Path) -> str:
         if not tables:
             lines += ["", NOT_MEASURED]
             continue
-        lines += ["", "By that reading:", "", *(f"- {line}" for line in verdicts(question, tables))]
+        lines += [
+            "",
+            "By that reading:",
+            "",
+            *(f"- {line}" for line in verdicts(question, tables) or [NOTHING_TO_TELL]),
+        ]
         if question.name in FINDINGS and plan.scale.name == "cpu":
             lines += ["", FINDINGS[question.name]]
         lines += ["", *question_tables(question, tables)]
