@@ -53,8 +53,9 @@ $(ADAPTERS)/.installed: pyproject.toml constraints.txt
 	$(ADAPTERS)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,evaluate,export,adapters]' langchain-classic pytest
 	@touch $@
 
-bench: $(INSTALLED) ## the measurements under benchmarks/, one after the other
-	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+bench: $(INSTALLED) ## a measurement: BENCHMARK=ranking_speed ARGS="..."; without one, what there are and what they take
+	@if [ -n "$(BENCHMARK)" ]; then $(BIN)/python benchmarks/$(BENCHMARK).py $(ARGS); else \
+	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark" --help; done; fi
 
 study: $(INSTALLED) ## the papers' claims on real data; SCALE=smoke, cpu or gpu (docs/study.md)
 	$(BIN)/python -m study run --scale $(SCALE)

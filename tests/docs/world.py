@@ -70,7 +70,7 @@ def _models() -> None:
     tokenizer = tiny_tokenizer(max_tokens=256)
     network = load.AutoModelForSequenceClassification.from_config(config).eval()
     _judge_as_it_ranks(network, tokenizer)
-    for name in ("checkpoint", "runs/teacher", "runs/student", "runs/start", "runs/tuned"):
+    for name in ("checkpoint", "runs/teacher", "runs/student"):
         save_model(network, tokenizer, Path(name))
     save_model(*load.load_model(Path("checkpoint"), head="late_interaction"), Path("weights", "default_ranker"))
     export_onnx(network, tokenizer, Path("runs", "teacher"))
@@ -109,6 +109,8 @@ def _labelled_texts(draw: random.Random) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
     shutil.copy(Path("data", "sst2", "train.tsv"), "train.tsv")
+    unlabelled = [f"{i}\t{' '.join(draw.choices(WORDS, k=6))}" for i in range(6)]  # as GLUE's
+    Path("data", "sst2", "test.tsv").write_text("\n".join(["index\tsentence", *unlabelled]) + "\n", encoding="utf-8")
 
 
 def _ranking_files(folder: Path, draw: random.Random, *, queries: int) -> None:
