@@ -18,8 +18,10 @@ FINDINGS: dict[str, str] = {
         "signal than its."
     ),
     "A fifteenth of the operations": (
-        "The claim does not hold at this scale: the student has nothing to copy from the teacher's layers, and a few "
-        "hundred steps of general distillation and as many of the task do not teach a network of new weights to rank. "
+        "The claim does not hold at this scale, and on the questions the order of the procedures turns round: scores "
+        "and labels alone teach this student more than layers do. It has nothing to copy from the teacher's layers, "
+        "and is too far from them after a few hundred steps of general distillation for imitating them to pay; as many "
+        "steps of the task do not teach a network of new weights to rank either way. "
         "It says what two cores can do in minutes, not what such a student can reach; the paper's had the general "
         "distillation of a whole Wikipedia behind it."
     ),
