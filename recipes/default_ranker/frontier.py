@@ -10,11 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from distilrank.evaluation.intervals import Interval
+from ship import PACKAGE, SETS, cell, of
+
 from distilrank.evaluation.report.svg import MUTED, SERIES, drawing, standalone, to_svg
 
 DRAWING = Path("docs/default_ranker_frontier.svg")
-SHIPPED = Path("src/distilrank/default_ranker")
 FORMS = {
     "packed": "as it ships: six layers in 8 bits, embeddings in 4",
     "six_layers": "all in 4 bits",
@@ -22,15 +22,11 @@ FORMS = {
     "six_layers_7k": "and 7,064 tokens",
     "three_layers_7k": "and three layers",
 }
-SETS = {"trec_dl19": "TREC DL 2019, BM25's 100", "openqa_dev": "openqa dev, BM25's 20"}
 
 
-def of(results: Path, form: str, test_set: str) -> tuple[Interval, Interval]:
-    """Return nDCG@10 of a form and of BM25."""
-    folder = results.parent if form == "packed" else results
-    result = json.loads((folder / f"{form}.{test_set}.json").read_text())
-    by_name = {each["name"]: Interval(**each["measures"]["nDCG@10"]) for each in result["systems"]}
-    return by_name[result["system"]], by_name[result["first_stage"]]
+def lies_in(form: str, results: Path) -> Path:
+    """Return the folder of a form's results."""
+    return results.parent if form == "packed" else results
 
 
 def sizes(runs: Path, results: Path) -> dict[str, float]:
@@ -38,7 +34,7 @@ def sizes(runs: Path, results: Path) -> dict[str, float]:
     kept = results / "sizes.json"
     found: dict[str, float] = json.loads(kept.read_text()) if kept.is_file() else {}
     for form in FORMS:
-        folder = SHIPPED if form == "packed" else runs / form
+        folder = PACKAGE if form == "packed" else runs / form
         if folder.is_dir():
             found[form] = round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 2)
     kept.write_text(json.dumps(found, indent=1) + "\n")
@@ -50,14 +46,14 @@ def draw(megabytes: dict[str, float], results: Path) -> str:
     with drawing(8.6, 4.6) as figure:
         axes = figure.add_subplot()
         for (test_set, title), colour in zip(SETS.items(), SERIES, strict=False):
-            found = [of(results, form, test_set) for form in megabytes]
-            own = [each for each, _ in found]
-            across, means = list(megabytes.values()), [each.mean for each in own]
+            found = [of(lies_in(form, results), form, test_set) for form in megabytes]
+            own, bm25 = [each["own"] for each in found], found[0]["bm25"]["mean"]
+            across, means = list(megabytes.values()), [each["mean"] for each in own]
             axes.plot(across, means, marker="o", color=colour, linewidth=2)
-            axes.vlines(across, [each.low for each in own], [each.high for each in own], color=colour, alpha=0.45)
-            axes.axhline(found[0][1].mean, color=colour, linewidth=1, linestyle=(0, (4, 3)))
+            axes.vlines(across, [each["low"] for each in own], [each["high"] for each in own], color=colour, alpha=0.45)
+            axes.axhline(bm25, color=colour, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(title, (across[0], means[0]), (8, -4), textcoords="offset points", color=colour)
-            axes.annotate("BM25", (across[0], found[0][1].mean), (8, 4), textcoords="offset points", color=MUTED)
+            axes.annotate("BM25", (across[0], bm25), (8, 4), textcoords="offset points", color=MUTED)
         axes.set_xlim(0, 1.4 * max(megabytes.values()))
         axes.set_xlabel("MB of the whole folder")
         axes.set_ylabel("nDCG@10 with 95% intervals over queries")
@@ -70,10 +66,9 @@ def main(runs: Path, results: Path) -> None:
     megabytes = {form: measured[form] for form in FORMS if form in measured}
     print("| | MB | " + " | ".join(SETS.values()) + " |\n| --- | ---: | ---: | ---: |")
     for form, size in megabytes.items():
-        told = [f"{own.mean:.3f} ({own.low:.3f} to {own.high:.3f})" for own, _ in (of(results, form, s) for s in SETS)]
+        told = [cell(of(lies_in(form, results), form, each)["own"]) for each in SETS]
         print(f"| {FORMS[form]} | {size:.1f} | {' | '.join(told)} |")
-    bm25 = [of(results, "packed", each)[1] for each in SETS]
-    print("| BM25 | | " + " | ".join(f"{each.mean:.3f} ({each.low:.3f} to {each.high:.3f})" for each in bm25) + " |")
+    print("| BM25 | | " + " | ".join(cell(of(results.parent, "packed", each)["bm25"]) for each in SETS) + " |")
     DRAWING.write_text(draw(megabytes, results))
 
 
